@@ -1,0 +1,142 @@
+"""The harness of siamfc_jax.evaluation, driven by trackers whose numbers are known."""
+
+import numpy as np
+import pytest
+
+from siamfc_jax import evaluation
+from siamfc_jax.sequences import Sequence
+
+BOXES = np.array([[10, 10, 20, 20], [15, 10, 20, 20], [20, 10, 20, 20], [30, 10, 20, 20]], "f4")
+FRAMES = np.zeros((4, 60, 80, 3), np.uint8)
+
+
+def make_sequence(name="moving", boxes=BOXES):
+    visible = np.isfinite(boxes).all(1)
+    return Sequence(name, FRAMES[: len(boxes)], boxes, visible, np.arange(len(boxes)))
+
+
+def identity(frames, box):
+    """Stays where it was put."""
+    for _ in frames:
+        yield box, 0.5
+
+
+def test_one_pass_of_the_identity_tracker():
+    result = evaluation.one_pass(identity, make_sequence())
+    np.testing.assert_array_equal(result.boxes, np.tile(BOXES[0], (4, 1)))
+    np.testing.assert_array_equal(result.scores, [0.5] * 4)
+    assert (result.seconds >= 0).all() and (result.read_seconds > 0).all()
+
+
+def test_report_of_the_identity_tracker_by_hand():
+    # Overlaps 1, 15/25 = .6, 10/30, 0; centre errors 0, 5, 10, 20; normalised 0, .25, .5, 1.
+    sequence = make_sequence()
+    result = evaluation.one_pass(identity, sequence)._replace(
+        seconds=np.array([9, 0.1, 0.2, 0.6]), read_seconds=np.array([0, 0.1, 0.1, 0.1])
+    )
+    report = evaluation.report({"moving": result}, [sequence])
+    # Above 0, .05, ... 1: the first frame 20 times, the second 12, the third 7.
+    assert report["success_auc"] == pytest.approx((20 + 12 + 7) / 4 / 21)
+    assert report["success_50"] == pytest.approx(0.5)
+    assert report["precision_20"] == pytest.approx(1)
+    assert report["normalized_precision_20"] == pytest.approx(0.25)
+    assert report["normalized_precision_auc"] == pytest.approx((51 + 26 + 1) / 4 / 51)
+    assert report["fps"] == pytest.approx(3 / 0.9)  # the start is no frame time
+    assert report["fps_median"] == pytest.approx(5)
+    assert report["fps_with_reading"] == pytest.approx(3 / 1.2)
+    assert report["fps_median_with_reading"] == pytest.approx(1 / 0.3)
+    assert report["sequences"]["moving"]["success_auc"] == report["success_auc"]
+
+
+def test_sequences_weigh_the_same_whatever_their_length():
+    short, long = make_sequence("short", BOXES[:1]), make_sequence("long")
+    results = {s.name: evaluation.one_pass(identity, s) for s in (short, long)}
+    report = evaluation.report(results, [short, long])
+    by_sequence = [report["sequences"][name]["success_auc"] for name in ("short", "long")]
+    assert report["success_auc"] == pytest.approx(np.mean(by_sequence))
+
+
+def test_frames_without_a_true_box_do_not_count():
+    boxes = BOXES.copy()
+    boxes[2:] = np.nan
+    sequence = make_sequence(boxes=boxes)
+    report = evaluation.report({"moving": evaluation.one_pass(identity, sequence)}, [sequence])
+    assert report["success_auc"] == pytest.approx((20 + 12) / 2 / 21)
+
+
+def test_reading_time_is_not_the_trackers():
+    class Slow:
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            import time
+
+            time.sleep(0.02)
+            return FRAMES[0]
+
+    sequence = make_sequence(boxes=BOXES[:3])._replace(frames=Slow())
+    result = evaluation.one_pass(identity, sequence)
+    assert (result.read_seconds >= 0.02).all()
+    assert (result.seconds < 0.02).all()
+
+
+def test_a_tracker_that_stops_early_is_an_error():
+    def short(frames, box):
+        yield box, 1.0
+
+    with pytest.raises(ValueError, match="moving: the tracker stopped after 1 of 4 frames"):
+        evaluation.one_pass(short, make_sequence())
+
+
+@pytest.mark.parametrize("one_based", [False, True])
+def test_result_files_read_back(tmp_path, one_based):
+    boxes = np.array([[10, 20, 30, 40], [10.1234, -0.5, 30, 40], [np.nan] * 4])
+    result = evaluation.Result(
+        boxes, np.array([np.nan, 1.5, -2]), np.arange(3) / 8, np.arange(3) / 4
+    )
+    evaluation.write_result(tmp_path, "a", result, one_based=one_based)
+    first = "11.000,21.000,30.000,40.000" if one_based else "10.000,20.000,30.000,40.000"
+    assert (tmp_path / "a.txt").read_text().splitlines()[0] == first
+    back = evaluation.read_result(tmp_path, "a", 3, one_based=one_based)
+    np.testing.assert_allclose(back.boxes, boxes, atol=5.1e-4)
+    np.testing.assert_allclose(back.scores, result.scores)
+    np.testing.assert_allclose(back.seconds, result.seconds)
+    np.testing.assert_allclose(back.read_seconds, result.read_seconds)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_foreign_result_files_need_no_times(tmp_path):
+    (tmp_path / "moving.txt").write_bytes(b"11\t11 20,20\r\n" * 4)
+    result = evaluation.read_result(tmp_path, "moving", 4, one_based=True)
+    report = evaluation.report({"moving": result}, [make_sequence()])
+    assert report["success_50"] == 0.5
+    assert report["fps"] is None
+    assert "| moving | 0.464 | 0.500 | 1.000 | 0.250 | - |" in evaluation.table(report["sequences"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no .*a.txt; expected a result file with one line x,y,w,h a frame"),
+        ("1,2,3,4\n", "a.txt has 1 lines of 4 numbers; the sequence has 2 frames and needs 4"),
+        ("1,2,3\n1,2,3\n", "a.txt has 2 lines of 3 numbers"),
+        ("1,2,3,4\n1,2,3\n", "a.txt: expected 4 numbers a line"),
+        ("1,2,3,x\n1,2,3,4\n", "a.txt: expected 4 numbers a line"),
+        ("", "a.txt has 0 lines"),
+    ],
+)
+def test_bad_result_files_are_named(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        evaluation.read_result(tmp_path, "a", 2, one_based=False)
+
+
+def test_table_lists_the_best_first():
+    numbers = {"success_50": 0.5, "precision_20": 0.5, "normalized_precision_20": 0.5, "fps": 12.34}
+    text = evaluation.table(
+        {"low": {**numbers, "success_auc": 0.25}, "high": {**numbers, "success_auc": 0.75}}
+    )
+    assert [line.split(" | ")[0] for line in text.splitlines()[2:]] == ["| high", "| low"]
+    assert text.splitlines()[2].endswith("| 12.3 |")
