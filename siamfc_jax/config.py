@@ -1,0 +1,162 @@
+"""Every setting with its unit, default and source, and the flags made from them.
+
+Defaults that are a choice of science are those of the authors' code
+(bertinetto/siamese-fc); the file is named beside the field.
+"""
+
+import argparse
+import dataclasses
+import json
+
+
+def _setting(default, text):
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The network: the paper's by default.
+
+    A first kernel of 7 costs 2.5 times less than 11 in the layer that is most of a
+    narrow network's cost, and gives the same feature sizes and stride.
+    """
+
+    width: float = _setting(1.0, "share of the paper's channels in every layer, (0, 1]")
+    first_kernel: int = _setting(11, "side of the first layer's kernel, 11 or 7")
+
+    def __post_init__(self):
+        if not 0 < self.width <= 1:
+            raise ValueError(f"width must lie in (0, 1], got {self.width}")
+        if self.first_kernel not in (7, 11):
+            raise ValueError(f"first_kernel must be 7 or 11, got {self.first_kernel}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrackerConfig:
+    """How a frame becomes a box: SiamFC-3s (tracking/tracker.m) by default."""
+
+    num_scales: int = _setting(3, "search scales a frame, odd")
+    scale_step: float = _setting(1.0375, "ratio between neighbouring scales")
+    scale_penalty: float = _setting(0.9745, "factor on the response of every scale but the middle")
+    scale_rate: float = _setting(0.59, "share of a scale change taken over in one frame")
+    window_influence: float = _setting(0.176, "weight of the cosine window, [0, 1]")
+    context: float = _setting(0.5, "margin around the box, in shares of (w + h) / 2 a side")
+    min_scale: float = _setting(0.2, "smallest box, in shares of the first one")
+    max_scale: float = _setting(5.0, "largest box, in shares of the first one")
+
+    def __post_init__(self):
+        if self.num_scales < 1 or self.num_scales % 2 == 0:
+            raise ValueError(f"num_scales must be odd and positive, got {self.num_scales}")
+        if self.scale_step < 1:
+            raise ValueError(f"scale_step must be at least 1, got {self.scale_step}")
+        for name in ("scale_penalty", "scale_rate", "window_influence"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        if self.context < 0:
+            raise ValueError(f"context must not be negative, got {self.context}")
+        if not 0 < self.min_scale <= 1 <= self.max_scale:
+            raise ValueError(
+                "min_scale and max_scale must enclose 1 and be positive, "
+                f"got {self.min_scale} and {self.max_scale}"
+            )
+
+
+# The authors' five-scale setting (tracking/params-5s.txt).
+FIVE_SCALES = TrackerConfig(
+    num_scales=5, scale_step=1.0255, scale_penalty=0.962, scale_rate=0.34, window_influence=0.168
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Training recipe of the authors (training/experiment.m)."""
+
+    epochs: int = _setting(50, "passes of pairs-per-epoch pairs")
+    pairs_per_epoch: int = _setting(53200, "pairs drawn in one epoch")
+    batch_size: int = _setting(8, "pairs a step, over all devices")
+    learning_rate: float = _setting(1e-2, "rate of the first epoch")
+    final_learning_rate: float = _setting(1e-5, "rate of the last epoch; geometric in between")
+    momentum: float = _setting(0.9, "SGD momentum")
+    weight_decay: float = _setting(5e-4, "decay of convolution kernels")
+    max_gap: int = _setting(100, "largest distance in frames within a pair")
+    radius: float = _setting(16.0, "distance in search pixels up to which a cell is positive")
+    max_shift: float = _setting(4.0, "random shift of the search crop, in search pixels")
+    max_stretch: float = _setting(0.05, "random stretch of each side, as a share")
+    color_jitter: float = _setting(0.1, "standard deviation of the PCA colour shift")
+    seed: int = _setting(0, "seed of everything random")
+
+    def __post_init__(self):
+        for name in ("epochs", "pairs_per_epoch", "batch_size", "max_gap"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("learning_rate", "final_learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+
+
+def add_arguments(parser: argparse.ArgumentParser, *classes) -> None:
+    """Adds one flag for each field of the given config classes.
+
+    Args:
+      parser: what gets the flags; `scale_step` becomes `--scale-step`.
+      *classes: config dataclasses. A field's type is its default's type.
+    """
+    for cls in classes:
+        group = parser.add_argument_group(cls.__name__)
+        for field in dataclasses.fields(cls):
+            group.add_argument(
+                "--" + field.name.replace("_", "-"),
+                type=type(field.default),
+                default=argparse.SUPPRESS,
+                metavar=field.name.rsplit("_", 1)[-1].upper(),
+                help=f"{field.metadata['help']} (default: {field.default})",
+            )
+
+
+def from_arguments(base, args: argparse.Namespace):
+    """Returns `base`, a config, with the flags that were given put in.
+
+    Args:
+      base: a config whose fields stand where no flag was given.
+      args: what a parser prepared by `add_arguments` returned.
+
+    Returns:
+      A config of the class of `base`.
+
+    Raises:
+      ValueError: a value is out of range; the text names it.
+    """
+    names = {field.name for field in dataclasses.fields(base)}
+    given = {name: value for name, value in vars(args).items() if name in names}
+    return dataclasses.replace(base, **given)
+
+
+def to_json(**configs) -> str:
+    """Returns configs as JSON text, one object a keyword."""
+    return json.dumps({name: dataclasses.asdict(c) for name, c in configs.items()}, indent=2)
+
+
+def from_json(text: str, **classes) -> dict:
+    """Reads what `to_json` wrote.
+
+    Args:
+      text: JSON object of objects.
+      **classes: keyword -> config class to read under that keyword.
+
+    Returns:
+      keyword -> config.
+
+    Raises:
+      ValueError: a keyword is missing, a field is unknown or out of range.
+    """
+    data = json.loads(text)
+    configs = {}
+    for name, cls in classes.items():
+        if name not in data:
+            raise ValueError(f"config has no '{name}', it has {sorted(data)}")
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(data[name]) - known)
+        if unknown:
+            raise ValueError(f"unknown settings {unknown} in '{name}', known are {sorted(known)}")
+        configs[name] = cls(**data[name])
+    return configs

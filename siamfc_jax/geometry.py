@@ -1,0 +1,91 @@
+"""Box and scale arithmetic, no images.
+
+The one coordinate convention: a box is f32 `[x, y, w, h]`, left/top edge and
+extent in frame pixels, continuous and 0-based. The image spans [0, W] x [0, H],
+pixel (row r, column c) covers [c, c + 1) x [r, r + 1) and its centre lies at
+(c + .5, r + .5). Points are `(x, y)`; arrays are indexed `[row, column]`.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+
+EXEMPLAR_SIZE = 127  # z, in crop pixels (tracker.m)
+SEARCH_SIZE = 255  # x when tracking
+STRIDE = 8  # crop pixels from one response cell to the next
+
+
+def center_of(box):
+    """Returns the centre f32[..., 2] `(x, y)` of boxes f32[..., 4]."""
+    return box[..., :2] + box[..., 2:] / 2
+
+
+def make_box(center, size):
+    """Returns boxes f32[..., 4] from centres f32[..., 2] and sizes f32[..., 2]."""
+    return jnp.concatenate([center - size / 2, size], axis=-1)
+
+
+def exemplar_side(size, *, context):
+    """Returns the side of the exemplar square around an object, in frame pixels.
+
+    sqrt((w + p)(h + p)) with p = context * (w + h): paper, section 3.4, where the
+    margin is a quarter of the perimeter, context .5.
+
+    Args:
+      size: f32[..., 2] width and height of the object.
+      context: share of (w + h) added to each side's length.
+
+    Returns:
+      f32[...] side; a 127 px crop shows this square.
+    """
+    return jnp.sqrt(jnp.prod(size + context * size.sum(-1, keepdims=True), axis=-1))
+
+
+def scale_factors(num_scales, *, step):
+    """Returns f32[num_scales] factors around 1, `step` apart, ascending."""
+    exponents = jnp.arange(num_scales) - (num_scales - 1) / 2
+    return (step**exponents).astype(jnp.float32)
+
+
+def cells_to_frame(offset, side):
+    """Converts a displacement on the response into frame pixels.
+
+    Args:
+      offset: f32[..., 2] `(x, y)` in response cells from the centre.
+      side: f32[...] side of the search square in frame pixels.
+
+    Returns:
+      f32[..., 2] displacement in frame pixels.
+    """
+    return offset * (STRIDE * side / SEARCH_SIZE)[..., None]
+
+
+def check_box(box, frame_shape):
+    """Checks a box that a user gave.
+
+    Args:
+      box: four numbers `[x, y, w, h]` in frame pixels.
+      frame_shape: (H, W, ...) of the frame.
+
+    Returns:
+      f32[4], a NumPy array.
+
+    Raises:
+      ValueError: not four finite numbers, no positive size, or the centre lies
+        outside the frame.
+    """
+    try:
+        checked = np.asarray(box, np.float32)
+    except (TypeError, ValueError):
+        checked = np.full(0, np.nan)
+    if checked.shape != (4,) or not np.isfinite(checked).all():
+        raise ValueError(f"box must be four finite numbers x,y,w,h, got {box}")
+    text = ",".join(f"{value:g}" for value in checked)
+    if not (checked[2:] > 0).all():
+        raise ValueError(f"box must have positive width and height in pixels, got {text}")
+    height, width = frame_shape[:2]
+    x, y = checked[:2] + checked[2:] / 2
+    if not (0 <= x <= width and 0 <= y <= height):
+        raise ValueError(
+            f"box must have its centre inside the frame of {width} x {height} pixels, got {text}"
+        )
+    return checked
