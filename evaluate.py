@@ -50,16 +50,15 @@ def run(args) -> None:
         if not (output / f"{sequence.name}.txt").is_file():
             result = evaluation.one_pass(track, sequence)
             evaluation.write_result(output, sequence.name, result, one_based=True)
-        results[sequence.name] = evaluation.read_result(
-            output, sequence.name, len(sequence.frames), one_based=True
-        )
+        result = evaluation.read_result(output, sequence.name, len(sequence.frames), one_based=True)
+        results[sequence.name] = [(result, sequence)]
         print(
             evaluation.table(
-                evaluation.report({sequence.name: results[sequence.name]}, [sequence])["sequences"]
+                evaluation.report({sequence.name: results[sequence.name]})["sequences"]
             ).splitlines()[-1],
             flush=True,
         )
-    summary = evaluation.report(results, chosen)
+    summary = evaluation.report(results)
     (output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     text = evaluation.table({"all": summary}) + "\n" + evaluation.table(summary["sequences"])
     (output / "table.md").write_text(text)

@@ -61,40 +61,49 @@ def siamfc(params, *, config):
     return track
 
 
-def one_pass(track, sequence) -> Result:
-    """Runs a tracker from the first frame to the last, without restarts (OPE).
+class Step(NamedTuple):
+    """What a tracker did on one frame.
+
+    Attributes:
+      box: f[4], or NaN for "no object".
+      score: of the tracker's own scale, NaN for none.
+      seconds: spent by the tracker.
+      read_seconds: spent reading and decoding frames meanwhile.
+    """
+
+    box: np.ndarray
+    score: float
+    seconds: float
+    read_seconds: float
+
+
+def follow(track, frames, box):
+    """Runs a tracker frame by frame, for as long as it is asked.
 
     Args:
       track: generator function, see above.
-      sequence: `sequences.Sequence`; only its first box is shown to the tracker.
+      frames: T frames that can be indexed.
+      box: f[4] in frame 0.
 
-    Returns:
-      Result of the whole sequence.
+    Yields:
+      Step of each frame.
 
     Raises:
       ValueError: the tracker yields fewer boxes than there are frames.
     """
-    reads, outputs, seconds, read_seconds = [], [], [], []
-    steps = track(_timed(sequence.frames, reads), sequence.boxes[0])
-    for _ in range(len(sequence.frames)):
+    reads = []
+    steps = track(_timed(frames, reads), np.asarray(box, np.float32))
+    for index in range(len(frames)):
         known, begin = len(reads), time.perf_counter()
         output = next(steps, None)
         elapsed = time.perf_counter() - begin
         if output is None:
             raise ValueError(
-                f"{sequence.name}: the tracker stopped after {len(outputs)} "
-                f"of {len(sequence.frames)} frames; it must yield one box a frame"
+                f"the tracker stopped after {index} of {len(frames)} frames; "
+                "it must yield one box a frame"
             )
-        outputs.append(output)
-        read_seconds.append(sum(reads[known:]))
-        seconds.append(elapsed - read_seconds[-1])
-    boxes, scores = zip(*outputs, strict=True)
-    return Result(
-        np.asarray(boxes, np.float64),
-        np.asarray(scores, np.float64),
-        np.asarray(seconds),
-        np.asarray(read_seconds),
-    )
+        reading = sum(reads[known:])
+        yield Step(np.asarray(output[0]), float(output[1]), elapsed - reading, reading)
 
 
 def _timed(frames, reads):
@@ -103,6 +112,25 @@ def _timed(frames, reads):
         frame = frames[index]
         reads.append(time.perf_counter() - begin)
         yield frame
+
+
+def one_pass(track, sequence, *, box=None) -> Result:
+    """Runs a tracker from the first frame to the last, without restarts (OPE).
+
+    Args:
+      track: generator function, see above.
+      sequence: `sequences.Sequence`; only its first box is shown to the tracker.
+      box: f[4], what to show instead of the first true box (SRE).
+
+    Returns:
+      Result of the whole sequence.
+
+    Raises:
+      ValueError: the tracker yields fewer boxes than there are frames.
+    """
+    first = sequence.boxes[0] if box is None else box
+    columns = zip(*follow(track, sequence.frames, first), strict=True)
+    return Result(*(np.asarray(column, np.float64) for column in columns))
 
 
 def write_result(folder, name: str, result: Result, *, one_based: bool) -> None:
@@ -174,31 +202,34 @@ def _read_numbers(path, length, width):
     return values
 
 
-def measure(result: Result, sequence) -> dict:
+def measure(runs) -> dict:
     """Computes the curves of one sequence.
 
-    Frames without a true box do not count; the first frame does, as given.
+    Frames without a true box do not count; the first frame of a run does, with the
+    true box, whatever the result says. Several runs (TRE, SRE) are pooled, so that
+    a longer one weighs more, as in the OTB kit.
 
     Args:
-      result: boxes for every frame.
-      sequence: with the true boxes.
+      runs: list of (Result, Sequence of the same length).
 
     Returns:
-      `success`, `precision` and `normalized_precision` curves, and the frame times `seconds`, `read_seconds` without the first frame.
+      `success`, `precision` and `normalized_precision` curves, and the frame times
+      `seconds`, `read_seconds` without the first frame of a run.
     """
-    boxes = result.boxes.copy()
-    boxes[0] = sequence.boxes[0]
-    kept = np.isfinite(sequence.boxes).all(axis=1)
-    boxes, truth = boxes[kept], sequence.boxes[kept]
-    overlaps = metrics.iou(boxes, truth)
+    pairs = []
+    for result, sequence in runs:
+        boxes = np.concatenate([sequence.boxes[:1], result.boxes[1:]])
+        kept = np.isfinite(sequence.boxes).all(axis=1)
+        pairs.append((boxes[kept], sequence.boxes[kept]))
+    boxes, truth = map(np.concatenate, zip(*pairs, strict=True))
     return {
-        "success": metrics.success_curve(overlaps),
+        "success": metrics.success_curve(metrics.iou(boxes, truth)),
         "precision": metrics.precision_curve(metrics.center_error(boxes, truth)),
         "normalized_precision": metrics.precision_curve(
             metrics.normalized_error(boxes, truth), metrics.NORMALIZED_THRESHOLDS
         ),
-        "seconds": result.seconds[1:],
-        "read_seconds": result.read_seconds[1:],
+        "seconds": np.concatenate([result.seconds[1:] for result, _ in runs]),
+        "read_seconds": np.concatenate([result.read_seconds[1:] for result, _ in runs]),
     }
 
 
@@ -243,17 +274,16 @@ def _rate(average, seconds):
     return float(1 / average(seconds)) if len(seconds) and average(seconds) > 0 else None
 
 
-def report(results: dict, sequences) -> dict:
+def report(runs: dict) -> dict:
     """Computes a benchmark's numbers, over all and by sequence.
 
     Args:
-      results: sequence name -> Result.
-      sequences: the sequences; each needs a result.
+      runs: sequence name -> list of (Result, Sequence), one pair for OPE.
 
     Returns:
       `summarize` of all sequences, and `sequences`: name -> the same of one.
     """
-    curves = {s.name: measure(results[s.name], s) for s in sequences}
+    curves = {name: measure(pairs) for name, pairs in runs.items()}
     return {
         **summarize(list(curves.values())),
         "sequences": {name: summarize([curve]) for name, curve in curves.items()},

@@ -34,7 +34,7 @@ def test_report_of_the_identity_tracker_by_hand():
     result = evaluation.one_pass(identity, sequence)._replace(
         seconds=np.array([9, 0.1, 0.2, 0.6]), read_seconds=np.array([0, 0.1, 0.1, 0.1])
     )
-    report = evaluation.report({"moving": result}, [sequence])
+    report = evaluation.report({"moving": [(result, sequence)]})
     # Above 0, .05, ... 1: the first frame 20 times, the second 12, the third 7.
     assert report["success_auc"] == pytest.approx((20 + 12 + 7) / 4 / 21)
     assert report["success_50"] == pytest.approx(0.5)
@@ -50,17 +50,30 @@ def test_report_of_the_identity_tracker_by_hand():
 
 def test_sequences_weigh_the_same_whatever_their_length():
     short, long = make_sequence("short", BOXES[:1]), make_sequence("long")
-    results = {s.name: evaluation.one_pass(identity, s) for s in (short, long)}
-    report = evaluation.report(results, [short, long])
+    runs = {s.name: [(evaluation.one_pass(identity, s), s)] for s in (short, long)}
+    report = evaluation.report(runs)
     by_sequence = [report["sequences"][name]["success_auc"] for name in ("short", "long")]
     assert report["success_auc"] == pytest.approx(np.mean(by_sequence))
+
+
+def test_runs_of_one_sequence_are_pooled():
+    sequence = make_sequence()
+    short = make_sequence(boxes=BOXES[:1])
+    pairs = [(evaluation.one_pass(identity, s), s) for s in (sequence, short)]
+    report = evaluation.report({"moving": pairs})
+    assert report["success_auc"] == pytest.approx((20 + 12 + 7 + 20) / 5 / 21)
+
+
+def test_one_pass_can_start_from_another_box():
+    result = evaluation.one_pass(identity, make_sequence(), box=[0, 0, 5, 5])
+    np.testing.assert_array_equal(result.boxes, [[0, 0, 5, 5]] * 4)
 
 
 def test_frames_without_a_true_box_do_not_count():
     boxes = BOXES.copy()
     boxes[2:] = np.nan
     sequence = make_sequence(boxes=boxes)
-    report = evaluation.report({"moving": evaluation.one_pass(identity, sequence)}, [sequence])
+    report = evaluation.report({"moving": [(evaluation.one_pass(identity, sequence), sequence)]})
     assert report["success_auc"] == pytest.approx((20 + 12) / 2 / 21)
 
 
@@ -85,7 +98,7 @@ def test_a_tracker_that_stops_early_is_an_error():
     def short(frames, box):
         yield box, 1.0
 
-    with pytest.raises(ValueError, match="moving: the tracker stopped after 1 of 4 frames"):
+    with pytest.raises(ValueError, match="the tracker stopped after 1 of 4 frames"):
         evaluation.one_pass(short, make_sequence())
 
 
@@ -109,7 +122,7 @@ def test_result_files_read_back(tmp_path, one_based):
 def test_foreign_result_files_need_no_times(tmp_path):
     (tmp_path / "moving.txt").write_bytes(b"11\t11 20,20\r\n" * 4)
     result = evaluation.read_result(tmp_path, "moving", 4, one_based=True)
-    report = evaluation.report({"moving": result}, [make_sequence()])
+    report = evaluation.report({"moving": [(result, make_sequence())]})
     assert report["success_50"] == 0.5
     assert report["fps"] is None
     assert "| moving | 0.464 | 0.500 | 1.000 | 0.250 | - |" in evaluation.table(report["sequences"])
