@@ -19,6 +19,7 @@ import numpy as np
 from jax import lax
 
 from siamfc_jax import model
+from siamfc_jax.checkpoints import Model, load_model
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import crop, crop_pyramid, mean_color
 from siamfc_jax.geometry import (
@@ -26,6 +27,7 @@ from siamfc_jax.geometry import (
     SEARCH_SIZE,
     cells_to_frame,
     center_of,
+    check_box,
     exemplar_side,
     make_box,
     scale_factors,
@@ -66,12 +68,17 @@ class Peak(NamedTuple):
     score: jax.Array
 
 
+def prepare(loaded: Model):
+    """Returns what `init` and `step` take: the variables, folded, on the device."""
+    return jax.device_put(model.fold_batch_norm(loaded.variables))
+
+
 @functools.partial(jax.jit, static_argnames="config")
 def init(params, frame, box, *, config: TrackerConfig) -> State:
     """Looks at an object for the first time.
 
     Args:
-      params: variables of the network, best folded (`model.fold_batch_norm`).
+      params: of `prepare`.
       frame: u8[H, W, 3] RGB.
       box: f32[4] `[x, y, w, h]` in frame pixels; see `geometry.check_box`.
       config: settings of the tracker.
@@ -202,3 +209,69 @@ def track_clip(params, frames, box, *, config: TrackerConfig):
     _, (boxes, scores) = lax.scan(next_frame, state, frames[1:])
     first = jnp.asarray(box, jnp.float32)[None]
     return jnp.concatenate([first, boxes]), jnp.concatenate([jnp.full((1,), jnp.nan), scores])
+
+
+class Tracker:
+    """The tracker as an object, for people: a shell around `init` and `step`.
+
+    Example:
+      tracker = Tracker("siamfc-small")
+      tracker.init(frame, [x, y, w, h])
+      box, score = tracker.update(next_frame)
+    """
+
+    def __init__(self, weights, config: TrackerConfig | None = None):
+        """Loads a model.
+
+        Args:
+          weights: as `checkpoints.load_model` takes them, or a `Model`.
+          config: settings in place of the model's own.
+
+        Raises:
+          ValueError: there is no such model.
+        """
+        loaded = weights if isinstance(weights, Model) else load_model(weights)
+        self.params = prepare(loaded)
+        self.config = config or loaded.tracker_config
+        self.state = None
+
+    def init(self, frame, box) -> None:
+        """Takes the object of the first frame.
+
+        Args:
+          frame: u8[H, W, 3] RGB.
+          box: `[x, y, w, h]` in frame pixels.
+
+        Raises:
+          ValueError: frame or box are not of that form.
+        """
+        frame = _check_frame(frame)
+        box = check_box(box, frame.shape)
+        self.state = init(self.params, frame, box, config=self.config)
+
+    def update(self, frame):
+        """Finds the object in the next frame.
+
+        Args:
+          frame: u8[H, W, 3] RGB, of any size; a new size compiles once more.
+
+        Returns:
+          (box f32[4] in frame pixels, score as a float).
+
+        Raises:
+          ValueError: the frame is not of that form, or `init` was not called.
+        """
+        if self.state is None:
+            raise ValueError("update was called before init; give the first frame and its box")
+        frame = _check_frame(frame)
+        self.state, box, score = step(self.params, self.state, frame, config=self.config)
+        return np.asarray(box), float(score)
+
+
+def _check_frame(frame):
+    frame = np.asarray(frame)
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
+        raise ValueError(
+            f"frame must be uint8 [H, W, 3] in RGB order, got {frame.dtype} {list(frame.shape)}"
+        )
+    return frame
