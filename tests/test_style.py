@@ -16,9 +16,10 @@ MAX_LINES = 320
 LEVELS = [
     "config geometry metrics convolution",
     "crops model losses sequences vot video plots",
-    "checkpoints curation records shards augment pairs",
-    "tracker annotations weights protocols",
-    "builder evaluation training",
+    "checkpoints curation records augment pairs",
+    "tracker annotations weights",
+    "shards evaluation training",
+    "builder protocols",
     "preparation track train evaluate __init__",
 ]
 LEVEL = {name: level for level, row in enumerate(LEVELS) for name in row.split()}
@@ -29,7 +30,6 @@ ONLY_IN = {
     "orbax": {"checkpoints"},
     "tensorflow_datasets": {"builder", "records", "shards"},
     "imageio_ffmpeg": {"video"},
-    "tqdm": {"track", "train", "training", "evaluate", "preparation"},
 }
 
 
