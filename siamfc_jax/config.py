@@ -83,6 +83,19 @@ class TrainConfig:
     max_shift: float = _setting(4.0, "random shift of the search crop, in search pixels")
     max_stretch: float = _setting(0.05, "random stretch of each side, as a share")
     color_jitter: float = _setting(0.1, "standard deviation of the PCA colour shift")
+    contrast: float = _setting(
+        0.0, "standard deviation of the logarithm of contrast and brightness"
+    )
+    flip: float = _setting(0.0, "probability of a mirrored pair")
+    gray: float = _setting(0.0, "probability of a grey pair")
+    blur: float = _setting(0.0, "probability of a smoothed image")
+    batch_negatives: float = _setting(
+        0.0, "weight of every exemplar against the other searches of its batch"
+    )
+    distillation: float = _setting(0.5, "weight of the teacher's response, where there is one")
+    keep: int = _setting(3, "latest checkpoints to keep, beside the best")
+    bfloat16: bool = _setting(False, "compute in bfloat16; parameters and loss stay float32")
+    accumulate: int = _setting(1, "micro-batches whose gradients make one step")
     seed: int = _setting(0, "seed of everything random")
 
     def __post_init__(self):
@@ -104,12 +117,16 @@ def add_arguments(parser: argparse.ArgumentParser, *classes) -> None:
     for cls in classes:
         group = parser.add_argument_group(cls.__name__)
         for field in dataclasses.fields(cls):
+            kind = (
+                {"action": argparse.BooleanOptionalAction}
+                if isinstance(field.default, bool)
+                else {"type": type(field.default), "metavar": field.name.split("_")[-1].upper()}
+            )
             group.add_argument(
                 "--" + field.name.replace("_", "-"),
-                type=type(field.default),
                 default=argparse.SUPPRESS,
-                metavar=field.name.rsplit("_", 1)[-1].upper(),
                 help=f"{field.metadata['help']} (default: {field.default})",
+                **kind,
             )
 
 

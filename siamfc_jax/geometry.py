@@ -11,6 +11,8 @@ import numpy as np
 
 EXEMPLAR_SIZE = 127  # z, in crop pixels (tracker.m)
 SEARCH_SIZE = 255  # x when tracking
+TRAIN_SEARCH_SIZE = 239  # x in training: 255 - 2 * 8 (experiment.m)
+PATCH_SIZE = 319  # stored around an object: a search crop and 32 px a side to spare
 STRIDE = 8  # crop pixels from one response cell to the next
 
 

@@ -46,12 +46,14 @@ class Embedding(nn.Module):
       normalize: whether batch normalisation follows the first four convolutions;
         False for folded variables.
       dtype: of the computation; parameters stay float32.
+      axis_name: of the devices that share batch statistics.
     """
 
     channels: tuple[int, ...]
     first_kernel: int
     normalize: bool = True
     dtype: jnp.dtype = jnp.float32
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, images, *, train=False):
@@ -81,6 +83,7 @@ class Embedding(nn.Module):
                     momentum=1 - BATCH_NORM_RATE,
                     epsilon=BATCH_NORM_EPSILON,
                     dtype=self.dtype,
+                    axis_name=self.axis_name,
                     name=f"bn{layer}",
                 )(features)
             features = nn.relu(features)
@@ -105,7 +108,7 @@ def init_variables(key, *, config: ModelConfig):
     return {**variables, "params": {**variables["params"], "adjust": adjust_params}}
 
 
-def _apply(variables, images, *, dtype=jnp.float32, **keywords):
+def _apply(variables, images, *, dtype=jnp.float32, axis_name=None, **keywords):
     # The shapes of the kernels say which network it is.
     params = {name: value for name, value in variables["params"].items() if name != "adjust"}
     kernels = [params[f"conv{layer}"]["kernel"] for layer in range(1, 6)]
@@ -114,6 +117,7 @@ def _apply(variables, images, *, dtype=jnp.float32, **keywords):
         first_kernel=kernels[0].shape[0],
         normalize="batch_stats" in variables,
         dtype=dtype,
+        axis_name=axis_name,
     )
     return embedding.apply({**variables, "params": params}, images, **keywords)
 
@@ -131,7 +135,7 @@ def embed(variables, images):
     return _apply(variables, images)
 
 
-def embed_train(variables, images, *, dtype=jnp.float32):
+def embed_train(variables, images, *, dtype=jnp.float32, axis_name=None):
     """Embeds images with the statistics of this batch, and updates the stored ones.
 
     The exemplars and the searches of a batch are normalised apart, as in the two
@@ -141,11 +145,14 @@ def embed_train(variables, images, *, dtype=jnp.float32):
       variables: as of `init_variables`.
       images: f32[B, H, W, 3], RGB, 0..255.
       dtype: of the computation, float32 or bfloat16.
+      axis_name: of the devices whose batches are normalised together.
 
     Returns:
       (features [B, h, w, C] of `dtype`, new batch_stats).
     """
-    features, updates = _apply(variables, images, dtype=dtype, train=True, mutable=["batch_stats"])
+    features, updates = _apply(
+        variables, images, dtype=dtype, axis_name=axis_name, train=True, mutable=["batch_stats"]
+    )
     return features, updates["batch_stats"]
 
 

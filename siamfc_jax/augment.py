@@ -1,0 +1,94 @@
+"""Random crops of a pair of patches, on the device.
+
+training/vid_get_random_batch.m of the authors: shift, independent stretch of both
+sides, PCA colour shift. Flip, grey, contrast and blur are ours; 0 switches each off.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from siamfc_jax.config import TrainConfig
+from siamfc_jax.crops import crop, mean_color
+from siamfc_jax.geometry import EXEMPLAR_SIZE, TRAIN_SEARCH_SIZE
+
+
+class Pairs(NamedTuple):
+    """Network inputs of B pairs.
+
+    Attributes:
+      exemplar: f32[B, 127, 127, 3].
+      search: f32[B, 239, 239, 3].
+      offset: f32[B, 2] `(x, y)` of the object from the search crop's centre, in its pixels.
+    """
+
+    exemplar: jax.Array
+    search: jax.Array
+    offset: jax.Array
+
+
+def random_crops(keys, exemplar, search, *, config: TrainConfig) -> Pairs:
+    """Augments pairs of patches that hold their objects in the centre.
+
+    Args:
+      keys: B PRNG keys, one a pair, so that a pair looks the same in any batch.
+      exemplar: u8[B, P, P, 3] patches at the scale of a search crop, P = 319.
+      search: u8[B, P, P, 3].
+      config: how much of everything.
+
+    Returns:
+      The network's inputs.
+    """
+    return jax.vmap(lambda *pair: _random_pair(*pair, config=config))(keys, exemplar, search)
+
+
+def _random_pair(key, exemplar, search, *, config):
+    exemplar_key, search_key, flip_key, gray_key = jax.random.split(key, 4)
+    # Both or neither: a mirrored or grey exemplar belongs to a mirrored or grey search.
+    flip = jax.random.bernoulli(flip_key, config.flip)
+    gray = jax.random.bernoulli(gray_key, config.gray)
+
+    def augment(key, patch, size, max_shift):
+        shift_key, stretch_key, color_key = jax.random.split(key, 3)
+        shift = jax.random.uniform(shift_key, (2,), minval=-max_shift, maxval=max_shift)
+        stretch = jax.random.uniform(
+            stretch_key, (2,), minval=1 - config.max_stretch, maxval=1 + config.max_stretch
+        )
+        centre = patch.shape[0] / 2 + shift
+        cut = crop(patch, centre, size * stretch, mean_color(patch), size=size)
+        cut = jnp.where(flip, cut[:, ::-1], cut)
+        cut = jnp.where(gray, cut.mean(-1, keepdims=True), cut)
+        offset = -shift / stretch * jnp.array([jnp.where(flip, -1.0, 1.0), 1.0])
+        return _random_color(color_key, cut, config=config), offset
+
+    z, _ = augment(exemplar_key, exemplar, EXEMPLAR_SIZE, 0.0)
+    x, offset = augment(search_key, search, TRAIN_SEARCH_SIZE, config.max_shift)
+    return Pairs(z, x, offset)
+
+
+def _random_color(key, image, *, config):
+    pca_key, contrast_key, blur_key, strength_key = jax.random.split(key, 4)
+    mean = mean_color(image)
+    pixels = image.reshape(-1, 3) - mean
+    covariance = pixels.T @ pixels / len(pixels)
+    # N(0, covariance): the distribution of the authors' sum over eigenvectors. A grey image has
+    # a covariance of rank 1, which float32 needs a little help to factorise.
+    factor = jnp.linalg.cholesky(covariance + (1e-3 * jnp.trace(covariance) + 1e-3) * jnp.eye(3))
+    shift = config.color_jitter * factor @ jax.random.normal(pca_key, (3,))
+    contrast, gain = jnp.exp(config.contrast * jax.random.normal(contrast_key, (2,)))
+    image = (mean + (image - mean) * contrast) * gain + shift
+    if config.blur > 0:
+        strength = jax.random.uniform(strength_key, (), maxval=1 / 3)
+        blurred = _blur(image, strength)
+        image = jnp.where(jax.random.bernoulli(blur_key, config.blur), blurred, image)
+    return jnp.clip(image, 0, 255)
+
+
+def _blur(image, strength):
+    """Smooths with [s, 1 - 2 s, s] along rows and columns, twice, at a distance of 1 and 2."""
+    for axis in (0, 1):
+        for distance in (1, 2):
+            back, ahead = (jnp.roll(image, by, axis) for by in (distance, -distance))
+            image = (1 - 2 * strength) * image + strength * (back + ahead)
+    return image
