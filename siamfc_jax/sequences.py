@@ -1,15 +1,19 @@
-"""Reads annotated videos into one form.
+"""Annotated videos in one form, whatever published them.
 
-This is the border where the conventions of the published sets (1-based pixels,
-polygons, commas or tabs) become ours: boxes `[x, y, w, h]` in continuous
-0-based frame pixels, left/top edge and extent.
+Boxes are `[x, y, w, h]` in continuous 0-based frame pixels, left/top edge and
+extent. Here are the two layouts that training reads as well; the readers of the
+benchmarks are in benchmarks.py.
 """
 
+import itertools
 import pathlib
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+
+from siamfc_jax import otb
+from siamfc_jax.groundtruth import read_boxes, read_labels
 
 
 class ImageFiles:
@@ -26,7 +30,9 @@ class ImageFiles:
         return pathlib.Path(self.paths[index]).read_bytes()
 
     def __getitem__(self, index):
-        """Returns frame `index`, u8[H, W, 3] in RGB order."""
+        """Returns frame `index`, u8[H, W, 3] in RGB order; of a slice, the files in it."""
+        if isinstance(index, slice):
+            return ImageFiles(self.paths[index])
         path = self.paths[index]
         image = cv2.imread(path, cv2.IMREAD_COLOR)
         if image is None:
@@ -40,12 +46,16 @@ class Sequence(NamedTuple):
     Attributes:
       name: unique within its data set.
       frames: anything with a length T whose items are u8[H, W, 3] RGB frames,
-        read when indexed.
+        read when indexed, and that can be sliced.
       boxes: f32[T, 4] `[x, y, w, h]` in frame pixels, 0-based; NaN where the
         object has no annotation.
       visible: bool[T], False where the object is absent or has no annotation.
       frame_numbers: i64[T], numbers in the source video: what a gap is counted in.
       source: name of the set that it came from, where one was given.
+      attributes: names of the difficulties the benchmark ascribes to it.
+      regions: T true regions of VOT, f64[4] or corners f64[2 N]; None elsewhere.
+      anchors: i64[T] of VOT's multi-start runs: 1 starts one forwards, -1 one
+        backwards; None elsewhere.
     """
 
     name: str
@@ -54,49 +64,87 @@ class Sequence(NamedTuple):
     visible: np.ndarray
     frame_numbers: np.ndarray
     source: str = ""
+    attributes: tuple[str, ...] = ()
+    regions: list[np.ndarray] | None = None
+    anchors: np.ndarray | None = None
 
 
-def read_boxes(path, *, one_based: bool) -> np.ndarray:
-    """Reads a text file of one box a line.
+def part(sequence: Sequence, frames: slice) -> Sequence:
+    """Returns some frames of a sequence, in the order of the slice.
 
     Args:
-      path: lines of four numbers divided by commas, tabs or blanks; NaN stands
-        for no annotation.
-      one_based: whether the first pixel is 1, as in MATLAB-born sets.
+      sequence: the whole.
+      frames: which; a negative step runs backwards.
+    """
+    changes = {
+        name: value[frames]
+        for name, value in sequence._asdict().items()
+        if name not in ("name", "source", "attributes") and value is not None
+    }
+    return sequence._replace(**changes)
+
+
+def assemble(name: str, paths, boxes, *, visible=None, **fields) -> Sequence:
+    """Joins image files and boxes into a sequence.
+
+    Args:
+      name: of the sequence.
+      paths: T image files whose names end in the frame's number.
+      boxes: f32[T, 4].
+      visible: bool[T], what the set says of visibility; all by default.
+      **fields: further fields of Sequence.
 
     Returns:
-      f32[T, 4] boxes, 0-based.
+      Sequence; frames without a solid box are not visible.
 
     Raises:
-      ValueError: a line is not four numbers; the text names file and line.
+      ValueError: there are not as many images as boxes; the text names the first
+        number missing, if one is.
     """
-    boxes = []
-    text = pathlib.Path(path).read_text(encoding="utf-8", errors="replace")
-    for number, line in enumerate(text.splitlines(), start=1):
-        fields = line.replace(",", " ").split()
-        if not fields:
-            continue
-        try:
-            values = [float(field) for field in fields]
-        except ValueError:
-            values = []
-        if len(values) != 4:
-            raise ValueError(f"{path}, line {number}: expected 4 numbers, got {line[:80]!r}")
-        boxes.append(values)
-    if not boxes:
-        raise ValueError(f"{path} holds no box; expected one line of x,y,w,h a frame")
-    boxes = np.asarray(boxes, np.float32)
-    if one_based:
-        boxes[:, :2] -= 1
-    return boxes
+    paths = list(paths)
+    if len(paths) != len(boxes):
+        folder = paths[0].parent if paths else "its folder"
+        raise ValueError(
+            f"{name} has {len(boxes)} boxes but {len(paths)} images in {folder}{_gap(paths)}"
+        )
+    solid = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
+    if visible is not None:
+        solid &= visible
+    fields.setdefault("frame_numbers", np.arange(len(boxes)))
+    return Sequence(name, ImageFiles(paths), boxes, solid, **fields)
+
+
+def _gap(paths):
+    numbers = [frame_number(path) for path in paths]
+    for before, after in itertools.pairwise(numbers):
+        if after != before + 1:
+            return f"; the first one missing is number {before + 1}"
+    return ""
+
+
+def frame_number(path: pathlib.Path) -> int:
+    """Returns the number that a frame's file name ends in, -1 if it ends in none."""
+    digits = path.stem[len(path.stem.rstrip("0123456789")) :]
+    return int(digits) if digits else -1
+
+
+def images(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the JPEG and PNG files of a folder in the order of their numbers.
+
+    Args:
+      folder: may be missing, then there are none.
+    """
+    found = [path for path in folder.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png")]
+    return sorted(found, key=lambda path: (frame_number(path), path.name))
 
 
 def read_got10k(root, split: str) -> list[Sequence]:
     """Reads the GOT-10k layout: `root/split/list.txt`, `NAME/groundtruth.txt`, `NAME/*.jpg`.
 
-    Boxes are taken as published (0-based). `absence.label`, where there is one,
-    marks frames without the object; `source_frames` in `meta_info.ini` gives the
-    original frame numbers.
+    Boxes are taken as published (0-based). `absence.label` and `cover.label`, where
+    they are, mark frames without the object; `source_frames` in `meta_info.ini`
+    gives the original frame numbers. Where only the first box is published, the
+    others are NaN.
 
     Args:
       root: folder that holds the split.
@@ -106,8 +154,8 @@ def read_got10k(root, split: str) -> list[Sequence]:
       Sequences in the order of `list.txt`.
 
     Raises:
-      ValueError: `list.txt` is missing or empty, or a sequence has more boxes
-        than images.
+      ValueError: `list.txt` is missing or empty, or a sequence does not have as
+        many boxes as images.
     """
     folder = pathlib.Path(root) / split
     listing = folder / "list.txt"
@@ -121,46 +169,85 @@ def read_got10k(root, split: str) -> list[Sequence]:
 
 def _read_got10k_sequence(folder: pathlib.Path) -> Sequence:
     boxes = read_boxes(folder / "groundtruth.txt", one_based=False)
-    paths = sorted(folder.glob("*.jpg"))
-    if len(paths) < len(boxes):
-        raise ValueError(f"{folder} has {len(boxes)} boxes but {len(paths)} images")
-    visible = np.isfinite(boxes).all(axis=1)
-    absence = folder / "absence.label"
-    if absence.is_file():
-        visible &= np.array(absence.read_text().split()[: len(boxes)], int) == 0
-    numbers, source = np.arange(len(boxes)), ""
-    meta = folder / "meta_info.ini"
-    for line in meta.read_text(encoding="utf-8").splitlines() if meta.is_file() else ():
-        key, _, value = line.partition(":")
-        if key.strip() == "source_frames":
-            numbers = np.array(value.split(), int)
-        elif key.strip() == "source":
-            source = value.strip()
-    return Sequence(folder.name, ImageFiles(paths[: len(boxes)]), boxes, visible, numbers, source)
+    paths = images(folder)
+    boxes = only_first(boxes, len(paths))
+    visible = np.ones(len(boxes), bool)
+    if (folder / "absence.label").is_file():
+        visible &= read_labels(folder / "absence.label", len(boxes)) == 0
+    if (folder / "cover.label").is_file():
+        visible &= read_labels(folder / "cover.label", len(boxes)) > 0
+    fields = {}
+    meta = read_meta(folder / "meta_info.ini")
+    if "source_frames" in meta:
+        fields["frame_numbers"] = _source_frames(meta["source_frames"], folder, len(boxes))
+    fields["source"] = meta.get("source", "")
+    return assemble(folder.name, paths, boxes, visible=visible, **fields)
 
 
-def read_otb(root) -> list[Sequence]:
-    """Reads every sequence in the OTB layout below a folder.
+def read_meta(path: pathlib.Path) -> dict[str, str]:
+    """Returns the `key: value` lines of a `meta_info.ini`, none where there is no file."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {key.strip(): value.strip() for key, colon, value in pairs if colon}
+
+
+def _source_frames(text, path, length):
+    fields = text.split()
+    if len(fields) != length or not all(field.isdecimal() for field in fields):
+        raise ValueError(f"{path}: source_frames must be {length} whole numbers, got {text[:80]!r}")
+    return np.array(fields, np.int64)
+
+
+def only_first(boxes, length: int) -> np.ndarray:
+    """Returns boxes for all frames where a test set publishes just the first.
 
     Args:
-      root: holds `NAME/img/*.jpg` and `NAME/groundtruth_rect.txt` (1-based).
+      boxes: f32[1, 4], or any other number, which is returned unchanged.
+      length: number of frames.
+    """
+    if len(boxes) != 1 or length < 1:
+        return boxes
+    return np.concatenate([boxes, np.full((length - 1, 4), np.nan, np.float32)])
+
+
+def read_otb(root, *, version: str | None = None) -> list[Sequence]:
+    """Reads sequences in the OTB layout: `NAME/img/*.jpg`, `NAME/groundtruth_rect.txt`.
+
+    Boxes are 1-based in the files. The known frame ranges are applied; a folder with
+    `groundtruth_rect.1.txt` and `.2.txt` gives NAME-1 and NAME-2, an empty one of
+    these (Human4) nothing.
+
+    Args:
+      root: holds the folders.
+      version: `2013`, `50` or `100`, of which every sequence must be there; None
+        takes what is there.
 
     Returns:
       Sequences by name.
 
     Raises:
-      ValueError: nothing in that layout lies below `root`.
+      ValueError: nothing in that layout lies below `root`, sequences of the version
+        are missing, or one does not have as many boxes as images.
     """
-    sequences = []
-    for path in sorted(pathlib.Path(root).glob("*/groundtruth_rect.txt")):
-        boxes = read_boxes(path, one_based=True)
-        images = sorted((path.parent / "img").glob("*.jpg"))[: len(boxes)]
-        visible = np.isfinite(boxes).all(axis=1)
-        sequences.append(
-            Sequence(
-                path.parent.name, ImageFiles(images), boxes, visible, np.arange(len(boxes))
-            )
-        )
-    if not sequences:
+    root = pathlib.Path(root)
+    folders = sorted({path.parent for path in root.glob("*/groundtruth_rect*.txt")})
+    if not folders:
         raise ValueError(f"no NAME/groundtruth_rect.txt below {root}; expected the OTB layout")
-    return sequences
+    if version is not None:
+        missing = sorted(set(otb.VERSIONS[version]) - {folder.name for folder in folders})
+        if missing:
+            raise ValueError(f"OTB-{version} needs {', '.join(missing)}, not found in {root}")
+        folders = [folder for folder in folders if folder.name in otb.VERSIONS[version]]
+    return [sequence for folder in folders for sequence in _read_otb_folder(folder)]
+
+
+def _read_otb_folder(folder):
+    first, last = otb.RANGES.get(folder.name, (0, np.inf))
+    paths = [path for path in images(folder / "img") if first <= frame_number(path) <= last]
+    attributes = otb.ATTRIBUTES_OF.get(folder.name, ())
+    for file in sorted(folder.glob("groundtruth_rect*.txt")):
+        number = file.stem.removeprefix("groundtruth_rect").strip(".")
+        if number and not file.read_text(encoding="utf-8", errors="replace").strip():
+            continue
+        name = f"{folder.name}-{number}" if number else folder.name
+        yield assemble(name, paths, read_boxes(file, one_based=True), attributes=attributes)

@@ -14,9 +14,9 @@ MAX_LINES = 320
 
 # A module may import only modules of the rows above its own.
 LEVELS = [
-    "config geometry metrics convolution",
+    "config geometry metrics convolution groundtruth otb",
     "crops model losses sequences vot video plots",
-    "checkpoints curation records augment pairs",
+    "checkpoints curation records augment pairs benchmarks",
     "tracker annotations weights",
     "shards evaluation training",
     "builder protocols",

@@ -1,0 +1,140 @@
+"""Every benchmark's reader on a tiny tree in its published layout."""
+
+import numpy as np
+import pytest
+from test_sequences import write_boxes, write_images
+
+from siamfc_jax import benchmarks
+
+
+def make_vot(root, names=("bag",), *, frames=3):
+    for name in names:
+        write_images(root / name / "color", range(1, frames + 1), digits=8)
+        line = "0,0,9,0,9,9,0,9\n"
+        (root / name / "groundtruth.txt").write_text(line * frames)
+    (root / "list.txt").write_text("\n".join(names) + "\n")
+
+
+def test_vot(tmp_path):
+    make_vot(tmp_path, ("bag", "ball"))
+    (tmp_path / "bag" / "occlusion.tag").write_text("0\n1\n")  # shorter than the sequence
+    (tmp_path / "bag" / "camera_motion.tag").write_text("0\n0\n0\n")
+    (tmp_path / "bag" / "anchor.value").write_text("1\n0\n-1\n")
+    write_images(tmp_path / "ball", [1, 2], digits=8)  # before VOT2018: no folder `color`
+    for path in (tmp_path / "ball" / "color").glob("*"):
+        path.unlink()
+    (tmp_path / "ball" / "groundtruth.txt").write_text("1,2,3,4\r\nnan,nan,nan,nan\r\n")
+    bag, ball = benchmarks.read_vot(tmp_path)
+    assert len(bag.frames) == 3
+    np.testing.assert_array_equal(bag.regions[0], [0, 0, 9, 0, 9, 9, 0, 9])
+    np.testing.assert_array_equal(bag.boxes[0], [0, 0, 10, 10])
+    np.testing.assert_array_equal(bag.anchors, [1, 0, -1])
+    assert bag.attributes == ("occlusion",)
+    np.testing.assert_array_equal(ball.boxes[0], [1, 2, 3, 4])
+    np.testing.assert_array_equal(ball.visible, [True, False])
+    assert ball.anchors is None
+    (tmp_path / "list.txt").unlink()
+    with pytest.raises(ValueError, match=r"no sequence in .*list.txt; expected the VOT layout"):
+        benchmarks.read_vot(tmp_path)
+
+
+def make_lasot(root, name, *, frames=3):
+    folder = root / name.split("-")[0] / name
+    write_images(folder / "img", range(1, frames + 1), digits=8)
+    write_boxes(folder / "groundtruth.txt", frames)
+    (folder / "full_occlusion.txt").write_text("0,1,0")
+    (folder / "out_of_view.txt").write_text("0,0,1")
+
+
+def test_lasot(tmp_path):
+    make_lasot(tmp_path, "bird-2")
+    make_lasot(tmp_path, "airplane-1")
+    airplane, bird = benchmarks.read_lasot(tmp_path)
+    assert (airplane.name, bird.name) == ("airplane-1", "bird-2")
+    np.testing.assert_array_equal(bird.visible, [True, False, False])
+    np.testing.assert_array_equal(bird.boxes[0], [0, 1, 5, 6])
+    assert [s.name for s in benchmarks.read_lasot(tmp_path / "bird")] == ["bird-2"]
+    (tmp_path / "testing_set.txt").write_text("bird-2\n")
+    assert [s.name for s in benchmarks.read_lasot(tmp_path)] == ["bird-2"]
+    (tmp_path / "testing_set.txt").write_text("bird-2\ncar-9\n")
+    with pytest.raises(ValueError, match=r"testing_set.txt names car-9, not found in "):
+        benchmarks.read_lasot(tmp_path)
+    with pytest.raises(ValueError, match=r"no \*/groundtruth.txt below .*; expected the LaSOT"):
+        benchmarks.read_lasot(tmp_path / "missing")
+
+
+def test_uav(tmp_path):
+    write_images(tmp_path / "data_seq" / "UAV123" / "car1", range(749, 755), digits=6)
+    write_images(tmp_path / "data_seq" / "UAV123" / "car1_s", [1, 2], digits=6)
+    write_boxes(tmp_path / "anno" / "UAV123" / "car1_2.txt", 3)  # frames 751 to 753
+    (tmp_path / "anno" / "UAV123" / "car1_s.txt").write_text("3,4,5,6\nNaN,NaN,NaN,NaN\n")
+    part, whole = benchmarks.read_uav(tmp_path, version="UAV123")
+    assert part.frames.paths[0].endswith("000751.jpg")
+    assert len(part.frames) == 3
+    np.testing.assert_array_equal(whole.boxes[0], [2, 3, 5, 6])
+    np.testing.assert_array_equal(whole.visible, [True, False])
+    with pytest.raises(ValueError, match=r"no anno/UAV20L/\*.txt below .*; expected the UAV20L"):
+        benchmarks.read_uav(tmp_path, version="UAV20L")
+
+
+def test_nfs(tmp_path):
+    line = '0 10 20 40 80 {} {} 0 0 "ball"\n'
+    for fps, frames, lines in ((30, 3, 22), (240, 4, 5)):
+        folder = tmp_path / "ball_1" / str(fps)
+        write_images(folder / "ball_1", range(1, frames + 1), digits=5)
+        (folder / "ball_1.txt").write_text(
+            "".join(line.format(i, int(i == 8)) for i in range(lines))
+        )
+    (slow,) = benchmarks.read_nfs(tmp_path, fps=30)
+    np.testing.assert_array_equal(slow.boxes, [[10, 20, 30, 60]] * 3)
+    np.testing.assert_array_equal(slow.visible, [True, False, True])  # line 8 is frame 1
+    (fast,) = benchmarks.read_nfs(tmp_path, fps=240)  # one line too many
+    assert len(fast.frames) == len(fast.boxes) == 4
+
+
+def test_tcolor128(tmp_path):
+    write_images(tmp_path / "Ball_ce" / "img", range(1, 6))
+    write_boxes(tmp_path / "Ball_ce" / "Ball_ce_gt.txt", 3)
+    (tmp_path / "Ball_ce" / "Ball_ce_frames.txt").write_text("2,4\n")
+    (sequence,) = benchmarks.read_tcolor128(tmp_path)
+    assert sequence.name == "Ball_ce"
+    assert [path[-8:] for path in sequence.frames.paths] == ["0002.jpg", "0003.jpg", "0004.jpg"]
+    np.testing.assert_array_equal(sequence.boxes[0], [0, 1, 5, 6])
+
+
+def test_trackingnet(tmp_path):
+    write_images(tmp_path / "TEST" / "frames" / "abc_0", range(12), digits=1)
+    write_boxes(tmp_path / "TEST" / "anno" / "abc_0.txt", 1)
+    (sequence,) = benchmarks.read_trackingnet(tmp_path)
+    assert sequence.frames.paths[10].endswith("10.jpg")
+    np.testing.assert_array_equal(sequence.boxes[0], [1, 2, 5, 6])
+    assert np.isnan(sequence.boxes[1:]).all()
+    assert sequence.boxes.shape == (12, 4)
+
+
+def test_alov(tmp_path):
+    name = "01-Light_video00001"
+    write_images(tmp_path / "imagedata++" / "01-Light" / name, range(1, 15), digits=8)
+    file = tmp_path / "alov300++_rectangleAnnotation_full" / "01-Light" / f"{name}.ann"
+    file.parent.mkdir(parents=True)
+    file.write_text("2 11 21 31 21 31 51 11 51\n7 12 21 32 21 32 51 12 51\n12 1 1 2 1 2 2 1 2\n")
+    (sequence,) = benchmarks.read_alov(tmp_path)
+    assert len(sequence.frames) == 11
+    assert sequence.frames.paths[0].endswith("00000002.jpg")
+    np.testing.assert_array_equal(np.flatnonzero(sequence.visible), [0, 5, 10])
+    np.testing.assert_array_equal(sequence.boxes[5], [11, 20, 20, 30])
+    assert sequence.attributes == ("01-Light",)
+
+
+@pytest.mark.parametrize(
+    ("read", "make"),
+    [
+        (benchmarks.read_vot, make_vot),
+        (benchmarks.read_lasot, lambda root: make_lasot(root, "bird-2")),
+    ],
+)
+def test_missing_frames_are_named(tmp_path, read, make):
+    make(tmp_path)
+    next(tmp_path.rglob("00000002.jpg")).unlink()
+    with pytest.raises(ValueError, match=r"3 boxes but 2 images in .*; the first one missing is"):
+        read(tmp_path)
