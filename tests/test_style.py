@@ -14,12 +14,13 @@ MAX_LINES = 320
 
 # A module may import only modules of the rows above its own.
 LEVELS = [
-    "config geometry metrics convolution groundtruth otb",
+    "config geometry metrics convolution groundtruth otb regions",
     "crops model losses sequences vot video plots",
-    "checkpoints curation records augment pairs benchmarks",
-    "tracker annotations weights",
-    "shards evaluation training",
-    "builder protocols",
+    "checkpoints records augment pairs annotations benchmarks",
+    "tracker curation stills weights",
+    "datasets evaluation training",
+    "shards protocols",
+    "builder",
     "preparation track train evaluate __init__",
 ]
 LEVEL = {name: level for level, row in enumerate(LEVELS) for name in row.split()}
@@ -28,7 +29,7 @@ LEVEL = {name: level for level, row in enumerate(LEVELS) for name in row.split()
 ONLY_IN = {
     "optax": {"training"},
     "orbax": {"checkpoints"},
-    "tensorflow_datasets": {"builder", "records", "shards"},
+    "tensorflow_datasets": {"builder", "records", "shards", "stills"},
     "imageio_ffmpeg": {"video"},
 }
 
