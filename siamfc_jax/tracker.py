@@ -138,6 +138,24 @@ def respond(params, state: State, frame, *, config: TrackerConfig):
     return model.adjust(params, response), sides
 
 
+@functools.partial(jax.jit, static_argnames="config")
+def init_many(params, frame, boxes, *, config: TrackerConfig) -> State:
+    """Looks at several objects: `init` of each of boxes f32[N, 4], the states stacked."""
+    return jax.vmap(lambda box: init(params, frame, box, config=config))(boxes)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def step_many(params, states: State, frame, *, config: TrackerConfig):
+    """Finds several objects: `step` of each of N stacked states; returns all stacked."""
+    return jax.vmap(lambda state: step(params, state, frame, config=config))(states)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def respond_many(params, states: State, frame, *, config: TrackerConfig):
+    """Scores the surroundings of several objects: `respond` of each of N stacked states."""
+    return jax.vmap(lambda state: respond(params, state, frame, config=config))(states)
+
+
 def find_peak(logits, *, config: TrackerConfig) -> Peak:
     """Finds the best scale, then the best place in it.
 

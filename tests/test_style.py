@@ -14,9 +14,9 @@ MAX_LINES = 320
 
 # A module may import only modules of the rows above its own.
 LEVELS = [
-    "config geometry metrics convolution groundtruth otb regions",
-    "crops model losses sequences vot video plots",
-    "checkpoints records augment pairs annotations benchmarks",
+    "config geometry metrics convolution groundtruth otb regions boxes",
+    "crops model losses sequences vot plots display",
+    "checkpoints video records augment pairs annotations benchmarks",
     "tracker curation stills weights",
     "datasets evaluation training",
     "shards protocols",

@@ -1,0 +1,144 @@
+"""Follows objects through a video, a camera or a stream.
+
+    python track.py --video clip.mp4 --box 62,36,50,64 --output out.mp4 --boxes out.csv
+
+Boxes are X,Y,W,H in pixels of the first frame, from its left top corner; after
+--resize, in pixels of the resized frame. A box that begins with a minus sign is
+written --box=-5,10,20,20. Frame numbers are those of the source, from 0.
+"""
+
+import argparse
+import contextlib
+import itertools
+import sys
+import time
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from siamfc_jax import boxes as box_files
+from siamfc_jax import config, display, tracker, video
+from siamfc_jax.checkpoints import load_model
+from siamfc_jax.geometry import check_box
+
+
+def main(argv=None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    flag = parser.add_argument
+    flag("--video", required=True, metavar="SOURCE", help="video, GIF or WebP file, folder or "
+         "'glob' of images, camera number, URL of a stream")  # fmt: skip
+    objects = parser.add_mutually_exclusive_group(required=True)
+    objects.add_argument("--box", action="append", metavar="X,Y,W,H", help="object; repeatable")
+    objects.add_argument("--box-file", metavar="FILE", help="csv or json as --boxes writes them")
+    objects.add_argument("--select", action="store_true", help="draw the boxes in a window")
+    flag("--name", action="append", help="name of an object, in the order of boxes; repeatable")
+    flag("--weights", default="siamfc-small", metavar="NAME|PATH",
+         help="shipped model, model folder or run of train.py (default: %(default)s)")  # fmt: skip
+    flag("--output", metavar="FILE.mp4", help="video with the boxes drawn in")
+    flag("--boxes", metavar="FILE", help="boxes as .csv, .json or .txt (OTB or MOT-challenge)")
+    flag("--format", choices=["csv", "json", "otb", "mot"], help="form of --boxes")
+    flag("--show", action="store_true", help="show a window; q or Esc stops")
+    flag("--show-response", action="store_true", help="draw the score map, too")
+    flag("--start", type=int, default=0, metavar="N", help="first frame (default: 0)")
+    flag("--stop", type=int, metavar="N", help="frame to stop before (default: the end)")
+    flag("--stride", type=int, default=1, metavar="N", help="take every Nth frame (default: 1)")
+    flag("--resize", metavar="WxH", help="bring all frames to this size first")
+    config.add_arguments(parser, config.TrackerConfig)
+    try:
+        return run(parser.parse_args(argv))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def run(args) -> int:
+    """Tracks what the flags say; returns 0, or 130 after Ctrl-C."""
+    if not (args.output or args.boxes or args.show):
+        raise ValueError("nowhere to put the result; give --output, --boxes or --show")
+    if args.show or args.select:
+        display.check_display()
+    source = video.open_source(
+        args.video, start=args.start, stop=args.stop, stride=args.stride, resize=args.resize
+    )
+    first = next(source.frames)
+    names, boxes = choose_objects(args, first[1])
+    model = load_model(args.weights)
+    settings = config.from_arguments(model.tracker_config, args)
+    params = tracker.prepare(model)
+    states = tracker.init_many(params, first[1], boxes, config=settings)
+    # Compiles before the clock starts.
+    jax.block_until_ready(tracker.step_many(params, states, first[1], config=settings))
+    scores, seconds, count, code = np.full(len(boxes), np.nan), 0.0, 0, 0
+    frames = itertools.chain([first], source.frames)
+    began = time.perf_counter()
+    with contextlib.ExitStack() as stack:
+        if args.boxes:
+            writer = box_files.box_writer(args.boxes, names, form=args.format)
+            write_boxes = stack.enter_context(writer)
+        if args.output:
+            writer = video.video_writer(args.output, first[1].shape, fps=source.fps)
+            write_video = stack.enter_context(writer)
+        progress = tqdm(frames, total=source.count, unit="frame", disable=None)
+        try:
+            for number, frame in stack.enter_context(progress):
+                before = states
+                if count:
+                    started = time.perf_counter()
+                    states, *found = tracker.step_many(params, states, frame, config=settings)
+                    boxes, scores = map(np.asarray, found)
+                    seconds += time.perf_counter() - started
+                count += 1
+                if args.boxes:
+                    write_boxes(number, boxes, scores)
+                if args.output or args.show:
+                    if args.show_response:
+                        maps = tracker.respond_many(params, before, frame, config=settings)
+                        frame = display.blend_responses(frame, *maps, before.center)
+                    frame = display.draw(frame, boxes, scores, names)
+                if args.output:
+                    write_video(frame)
+                if args.show and not display.show(frame):
+                    break
+        except KeyboardInterrupt:
+            code = 130
+    total = time.perf_counter() - began
+    print(f"{'stopped after ' if code else ''}{count} frames", end="")
+    if count > 1:
+        print(f", {(count - 1) / seconds:.1f} a second tracking, "
+              f"{(count - 1) / total:.1f} with reading and writing", end="")  # fmt: skip
+    print("".join(f"\nwrote {path}" for path in (args.output, args.boxes) if path))
+    return code
+
+
+def choose_objects(args, frame):
+    """Finds out what to follow.
+
+    Args:
+      args: the flags.
+      frame: u8[H, W, 3], the first one.
+
+    Returns:
+      (names, boxes f32[N, 4]).
+
+    Raises:
+      ValueError: a box is not one in this frame, or names do not fit.
+    """
+    names = None
+    if args.select:
+        boxes = display.select_boxes(frame)
+    elif args.box_file:
+        names, boxes = box_files.read_box_file(args.box_file)
+    else:
+        boxes = [box_files.parse_box(text) for text in args.box]
+    names = args.name or names or [str(number + 1) for number in range(len(boxes))]
+    if len(names) != len(boxes) or len(set(names)) != len(names):
+        raise ValueError(f"{len(boxes)} boxes need as many different names, got {names}")
+    return names, np.stack([check_box(box, frame.shape) for box in boxes])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
