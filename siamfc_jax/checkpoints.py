@@ -4,6 +4,7 @@ A model is a folder: `variables/` (orbax) and `config.json`. A training run is a
 folder `checkpoints/STEP/` with the whole training state, the config beside it.
 """
 
+import functools
 import json
 import pathlib
 import shutil
@@ -14,6 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from siamfc_jax import config as configs
+from siamfc_jax import model as network
 from siamfc_jax.config import ModelConfig, TrackerConfig
 
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
@@ -75,27 +77,47 @@ def load_model(source) -> Model:
     """
     shipped = PRETRAINED / str(source)
     path = shipped if str(source) in names() else pathlib.Path(source).absolute()
-    if (path / "config.json").is_file():
-        found = configs.from_json(
-            (path / "config.json").read_text(), model=ModelConfig, tracker=TrackerConfig
-        )
-        folder = path / "variables"
-    elif (path / _CHECKPOINTS).is_dir():
-        return _load_run(path)
-    else:
+    if not (path / "config.json").is_file():
+        if (path / _CHECKPOINTS).is_dir():
+            return _load_run(path)
         raise ValueError(
             f"no model at {source}; expected one of {', '.join(names()) or 'no shipped models'}, "
             "a model folder, or a folder written by train.py --workdir"
         )
     try:
+        found = configs.from_json(
+            (path / "config.json").read_text(), model=ModelConfig, tracker=TrackerConfig
+        )
+        if not (path / "variables" / "_METADATA").is_file():
+            raise ValueError("there are no arrays in its folder 'variables'")
         with ocp.StandardCheckpointer() as checkpointer:
             # Restored as NumPy, so that the number of devices it was saved on does not matter.
-            shapes = checkpointer.metadata(folder).item_metadata.tree
+            shapes = checkpointer.metadata(path / "variables").item_metadata.tree
             target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-            variables = checkpointer.restore(folder, target)
-    except (OSError, KeyError, ValueError, json.JSONDecodeError) as error:
-        raise ValueError(f"model at {source} cannot be read: {error}") from error
-    return Model(jax.tree.map(np.asarray, variables), found["model"], found["tracker"])
+            variables = checkpointer.restore(path / "variables", target)
+    except (OSError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"model at {source} cannot be read: {reason}") from error
+    loaded = Model(jax.tree.map(np.asarray, variables), found["model"], found["tracker"])
+    _check_shapes(loaded, source)
+    return loaded
+
+
+def _check_shapes(loaded: Model, source) -> None:
+    init = functools.partial(network.init_variables, config=loaded.model_config)
+    expected = jax.eval_shape(init, jax.random.key(0))
+    if "batch_stats" not in loaded.variables:
+        expected = jax.eval_shape(network.fold_batch_norm, expected)
+    shapes, wanted = (
+        {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree.leaves_with_path(tree)}
+        for tree in (loaded.variables, expected)
+    )
+    for name in sorted(shapes.keys() | wanted.keys()):
+        if shapes.get(name) != wanted.get(name):
+            raise ValueError(
+                f"model at {source} is another network than its config.json says: {name} has "
+                f"shape {shapes.get(name)}, expected {wanted.get(name)}"
+            )
 
 
 def open_manager(workdir, *, keep: int) -> ocp.CheckpointManager:
