@@ -1,30 +1,28 @@
-"""Runs a benchmark and reports its official numbers.
+"""Runs a tracker on a benchmark and reports its official numbers.
 
-    python evaluate.py --benchmark otb --data DIR --weights siamfc --output runs/otb
+    python evaluate.py --benchmark otb --data DIR --weights siamfc --output runs/siamfc
+    python evaluate.py --benchmark otb --data DIR --tracker csrt --output runs/csrt
+    python evaluate.py --benchmark otb --data DIR --results runs/siamfc runs/csrt --output runs/all
 
-writes a result file a sequence, `summary.json` and `table.md` into the output
-folder. Sequences that have a result file already are not tracked again.
+The first two write a result file a sequence, `summary.json` and `table.md`; what has
+a result file already is not tracked again. The third only reads result files, of any
+tracker, and compares them.
 """
 
 import argparse
 import json
+import multiprocessing
 import pathlib
 import sys
 
-from siamfc_jax import config, evaluation, sequences, tracker
+from siamfc_jax import baselines, config, evaluation, protocols, reports, tracker
+from siamfc_jax.benchmarks import BENCHMARKS
 from siamfc_jax.checkpoints import load_model
 
 
 def main(argv=None) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--benchmark", choices=["otb"], default="otb", help="layout and measures")
-    parser.add_argument("--data", required=True, help="folder of the benchmark")
-    parser.add_argument("--weights", default="siamfc", help="name or path of a model")
-    parser.add_argument("--output", required=True, help="folder for results and report")
-    parser.add_argument("--sequences", nargs="+", metavar="NAME", help="only these")
-    config.add_arguments(parser, config.TrackerConfig)
-    args = parser.parse_args(argv)
+    args = make_parser().parse_args(argv)
     try:
         run(args)
     except ValueError as error:
@@ -33,34 +31,106 @@ def main(argv=None) -> int:
     return 0
 
 
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command's flags."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--benchmark", choices=BENCHMARKS, default="otb")
+    parser.add_argument("--data", required=True, help="folder of the benchmark as published")
+    parser.add_argument("--output", required=True, help="folder for results and report")
+    parser.add_argument("--weights", default="siamfc", help="our tracker: name or path of a model")
+    parser.add_argument("--tracker", choices=baselines.NAMES, help="one of OpenCV's, not ours")
+    parser.add_argument(
+        "--results", nargs="+", metavar="DIR", help="only report on these folders of result files"
+    )
+    parser.add_argument("--sequences", nargs="+", metavar="NAME", help="only these")
+    parser.add_argument(
+        "--protocol", choices=["ope", "tre", "sre"], default="ope", help="of sets without restarts"
+    )
+    parser.add_argument(
+        "--eao", nargs=2, type=int, metavar=("LOW", "HIGH"), help="run lengths of VOT's EAO"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="processes that share the sequences")
+    config.add_arguments(parser, config.TrackerConfig)
+    return parser
+
+
 def run(args) -> None:
     """Tracks what has no result yet, then reports from the files."""
-    output = pathlib.Path(args.output)
-    chosen = sequences.read_otb(args.data)
-    if args.sequences:
-        unknown = sorted(set(args.sequences) - {s.name for s in chosen})
-        if unknown:
-            raise ValueError(f"no sequence {unknown} in {args.data}")
-        chosen = [s for s in chosen if s.name in args.sequences]
-    model = load_model(args.weights)
-    settings = config.from_arguments(model.tracker_config, args)
-    track = evaluation.siamfc(tracker.prepare(model), config=settings)
-    results = {}
-    for sequence in chosen:
-        if not (output / f"{sequence.name}.txt").is_file():
-            result = evaluation.one_pass(track, sequence)
-            evaluation.write_result(output, sequence.name, result, one_based=True)
-        result = evaluation.read_result(output, sequence.name, len(sequence.frames), one_based=True)
-        results[sequence.name] = [(result, sequence)]
-        print(
-            evaluation.table(
-                evaluation.report({sequence.name: results[sequence.name]})["sequences"]
-            ).splitlines()[-1],
-            flush=True,
+    benchmark, output = BENCHMARKS[args.benchmark], pathlib.Path(args.output)
+    sequences = choose(benchmark.read(args.data), args.sequences)
+    output.mkdir(parents=True, exist_ok=True)
+    if args.results is None:
+        # The longest first, dealt out in turn, so that all processes end together.
+        by_length = sorted(sequences, key=lambda sequence: -len(sequence.frames))
+        shares = [by_length[index :: args.jobs] for index in range(args.jobs)]
+        if args.jobs == 1:
+            track_all(args, shares[0])
+        else:
+            with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
+                pool.starmap(track_all, [(args, share) for share in shares])
+    folders = [pathlib.Path(folder) for folder in args.results or [output]]
+    if benchmark.public:
+        write_report(
+            output, {folder.name: summarize(args, sequences, folder) for folder in folders}
         )
-    summary = evaluation.report(results)
-    (output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    text = evaluation.table({"all": summary}) + "\n" + evaluation.table(summary["sequences"])
+
+
+def choose(sequences, names):
+    """Returns the sequences of these names, all of them for None."""
+    unknown = sorted(set(names or []) - {sequence.name for sequence in sequences})
+    if unknown:
+        raise ValueError(f"--data holds no sequence {', '.join(unknown)}")
+    return [s for s in sequences if names is None or s.name in names]
+
+
+def track_all(args, sequences) -> None:
+    """Runs the tracker that the flags ask for over some sequences, and writes its results."""
+    benchmark = BENCHMARKS[args.benchmark]
+    if args.tracker:
+        track = baselines.opencv(args.tracker)
+    else:
+        model = load_model(args.weights)
+        settings = config.from_arguments(model.tracker_config, args)
+        track = evaluation.siamfc(tracker.prepare(model), config=settings)
+    for sequence in sequences:
+        protocols.perform(
+            track, sequence, protocol_of(args), args.output, one_based=benchmark.one_based
+        )
+        print(f"tracked {sequence.name}", flush=True)
+
+
+def protocol_of(args) -> str:
+    """Returns the protocol that the flags ask for."""
+    fixed = BENCHMARKS[args.benchmark].protocol
+    return args.protocol if fixed == "ope" else fixed
+
+
+def summarize(args, sequences, folder) -> dict:
+    """Returns the numbers of a tracker from its result files."""
+    benchmark, protocol = BENCHMARKS[args.benchmark], protocol_of(args)
+    if benchmark.protocol != "ope":
+        low, high = args.eao or benchmark.eao
+        return protocols.report(sequences, protocol, folder, low=low, high=high)
+    runs = {
+        sequence.name: protocols.collect(sequence, protocol, folder, one_based=benchmark.one_based)
+        for sequence in sequences
+    }
+    return reports.report(runs, absent_counts=benchmark.absent_counts, extra=benchmark.extra)
+
+
+def write_report(output, summaries: dict) -> None:
+    """Writes the summary of one tracker, or those of several by name, and the tables."""
+    first = next(iter(summaries.values()))
+    by = "success_auc" if "success_auc" in first else "eao"
+    found = first if len(summaries) == 1 else summaries
+    (output / "summary.json").write_text(json.dumps(found, indent=2) + "\n")
+    text = reports.table(summaries, by=by, heading="tracker")
+    for name, summary in summaries.items():
+        for key in ("attributes", "sequences"):
+            if summary.get(key):
+                text += f"\n{name}\n\n" + reports.table(summary[key], by=by, heading=key[:-1])
     (output / "table.md").write_text(text)
     print(text)
 

@@ -1,4 +1,4 @@
-"""Runs a tracker over sequences, keeps its boxes in files and reports from the files.
+"""Runs a tracker over sequences and keeps its boxes in files.
 
 A tracker is a generator function: `track(frames, box)` takes the frames, an
 iterable of u8[H, W, 3] RGB, with the box f32[4] of the first one, and yields
@@ -12,9 +12,10 @@ import pathlib
 import time
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
-from siamfc_jax import metrics
+from siamfc_jax import tracker
 
 
 class Result(NamedTuple):
@@ -46,17 +47,16 @@ def siamfc(params, *, config):
     Returns:
       `track(frames, box)`.
     """
-    from siamfc_jax import tracker  # here, so that other trackers run without JAX
 
     def track(frames, box):
         frames = iter(frames)
         frame = next(frames)
         state = tracker.init(params, frame, box, config=config)
-        np.asarray(tracker.step(params, state, frame, config=config)[1])
+        jax.block_until_ready(tracker.step(params, state, frame, config=config))
         yield box, np.nan
         for frame in frames:
             state, box, score = tracker.step(params, state, frame, config=config)
-            yield np.asarray(box), float(score)
+            yield jax.device_get((box, score))
 
     return track
 
@@ -142,19 +142,27 @@ def write_result(folder, name: str, result: Result, *, one_based: bool) -> None:
 
     Args:
       folder: of one tracker on one benchmark; made if missing.
-      name: of the sequence.
+      name: of the sequence, or `FOLDER/NAME` of a run.
       result: what to write.
       one_based: whether the benchmark counts its first pixel as 1.
     """
-    folder = pathlib.Path(folder)
-    for sub in ("times", "scores"):
-        (folder / sub).mkdir(parents=True, exist_ok=True)
-    np.savetxt(folder / "times" / f"{name}_time.txt", result.seconds, fmt="%.8f")
-    np.savetxt(folder / "times" / f"{name}_read.txt", result.read_seconds, fmt="%.8f")
-    np.savetxt(folder / "scores" / f"{name}_score.txt", result.scores, fmt="%.6g")
-    partial = folder / f"{name}.txt.part"
+    path, *others = _places(folder, name)
+    for file, values, form in zip(others, result[1:], ("%.6g", "%.8f", "%.8f"), strict=True):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savetxt(file, values, fmt=form)
+    partial = path.with_name(f"{path.name}.part")
     np.savetxt(partial, result.boxes + [one_based, one_based, 0, 0], fmt="%.3f", delimiter=",")
-    os.replace(partial, folder / f"{name}.txt")
+    os.replace(partial, path)
+
+
+def _places(folder, name):
+    path = pathlib.Path(folder) / f"{name}.txt"
+    return (
+        path,
+        path.parent / "scores" / f"{path.stem}_score.txt",
+        path.parent / "times" / f"{path.stem}_time.txt",
+        path.parent / "times" / f"{path.stem}_read.txt",
+    )
 
 
 def read_result(folder, name: str, length: int, *, one_based: bool) -> Result:
@@ -172,20 +180,15 @@ def read_result(folder, name: str, length: int, *, one_based: bool) -> Result:
     Raises:
       ValueError: there is no box file, or a file has another number of lines.
     """
-    folder = pathlib.Path(folder)
-    path = folder / f"{name}.txt"
+    path, *others = _places(folder, name)
     if not path.is_file():
         raise ValueError(f"no {path}; expected a result file with one line x,y,w,h a frame")
     boxes = _read_numbers(path, length, 4) - [one_based, one_based, 0, 0]
-    others = [
+    columns = [
         _read_numbers(file, length, 1)[:, 0] if file.is_file() else np.full(length, np.nan)
-        for file in (
-            folder / "scores" / f"{name}_score.txt",
-            folder / "times" / f"{name}_time.txt",
-            folder / "times" / f"{name}_read.txt",
-        )
+        for file in others
     ]
-    return Result(boxes, *others)
+    return Result(boxes, *columns)
 
 
 def _read_numbers(path, length, width):
@@ -200,107 +203,3 @@ def _read_numbers(path, length, width):
             f"the sequence has {length} frames and needs {width} a line"
         )
     return values
-
-
-def measure(runs) -> dict:
-    """Computes the curves of one sequence.
-
-    Frames without a true box do not count; the first frame of a run does, with the
-    true box, whatever the result says. Several runs (TRE, SRE) are pooled, so that
-    a longer one weighs more, as in the OTB kit.
-
-    Args:
-      runs: list of (Result, Sequence of the same length).
-
-    Returns:
-      `success`, `precision` and `normalized_precision` curves, and the frame times
-      `seconds`, `read_seconds` without the first frame of a run.
-    """
-    pairs = []
-    for result, sequence in runs:
-        boxes = np.concatenate([sequence.boxes[:1], result.boxes[1:]])
-        kept = np.isfinite(sequence.boxes).all(axis=1)
-        pairs.append((boxes[kept], sequence.boxes[kept]))
-    boxes, truth = map(np.concatenate, zip(*pairs, strict=True))
-    return {
-        "success": metrics.success_curve(metrics.iou(boxes, truth)),
-        "precision": metrics.precision_curve(metrics.center_error(boxes, truth)),
-        "normalized_precision": metrics.precision_curve(
-            metrics.normalized_error(boxes, truth), metrics.NORMALIZED_THRESHOLDS
-        ),
-        "seconds": np.concatenate([result.seconds[1:] for result, _ in runs]),
-        "read_seconds": np.concatenate([result.read_seconds[1:] for result, _ in runs]),
-    }
-
-
-def summarize(curves: list[dict]) -> dict:
-    """Computes the numbers of a benchmark from the curves of its sequences.
-
-    Every sequence weighs the same, as in OTB's and got10k's kits; frame times are
-    pooled.
-
-    Args:
-      curves: of `measure`, at least one.
-
-    Returns:
-      `success_auc` (mean of 21 rates), `success_50` (overlap above .5),
-      `precision_20`, `normalized_precision_20` (error within .2) and
-      `normalized_precision_auc` (0 to .5); frames a second `fps` (by the mean
-      time of a frame), `fps_median`, and the same `_with_reading`. Speeds are
-      None where no time is known.
-    """
-    success, precision, normalized = (
-        np.mean([curve[key] for curve in curves], axis=0)
-        for key in ("success", "precision", "normalized_precision")
-    )
-    seconds, read = (
-        np.concatenate([curve[key] for curve in curves]) for key in ("seconds", "read_seconds")
-    )
-    return {
-        "success_auc": float(success.mean()),
-        "success_50": float(success[10]),
-        "precision_20": float(precision[20]),
-        "normalized_precision_20": float(normalized[20]),
-        "normalized_precision_auc": float(normalized.mean()),
-        "fps": _rate(np.mean, seconds),
-        "fps_median": _rate(np.median, seconds),
-        "fps_with_reading": _rate(np.mean, seconds + read),
-        "fps_median_with_reading": _rate(np.median, seconds + read),
-    }
-
-
-def _rate(average, seconds):
-    seconds = seconds[np.isfinite(seconds)]
-    return float(1 / average(seconds)) if len(seconds) and average(seconds) > 0 else None
-
-
-def report(runs: dict) -> dict:
-    """Computes a benchmark's numbers, over all and by sequence.
-
-    Args:
-      runs: sequence name -> list of (Result, Sequence), one pair for OPE.
-
-    Returns:
-      `summarize` of all sequences, and `sequences`: name -> the same of one.
-    """
-    curves = {name: measure(pairs) for name, pairs in runs.items()}
-    return {
-        **summarize(list(curves.values())),
-        "sequences": {name: summarize([curve]) for name, curve in curves.items()},
-    }
-
-
-def table(summaries: dict) -> str:
-    """Returns trackers or sequences as a markdown table, best first.
-
-    Args:
-      summaries: name -> numbers of `summarize`.
-    """
-    columns = ("success_auc", "success_50", "precision_20", "normalized_precision_20")
-    lines = ["| name | AUC | SR .5 | P 20 px | P norm .2 | fps |", "|---|---|---|---|---|---|"]
-    for name in sorted(summaries, key=lambda name: -summaries[name]["success_auc"]):
-        numbers = summaries[name]
-        values = [f"{numbers[column]:.3f}" for column in columns]
-        fps = "-" if numbers["fps"] is None else f"{numbers['fps']:.1f}"
-        lines.append("| " + " | ".join([name, *values, fps]) + " |")
-    return "\n".join(lines) + "\n"

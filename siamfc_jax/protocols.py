@@ -2,14 +2,14 @@
 
 One pass is `evaluation.one_pass`. Here are the OTB kit's temporal and spatial
 robustness evaluation (TRE, SRE), and the VOT challenges' runs with restarts and
-from anchors, with the text files that the VOT toolkit reads and writes.
+from anchors.
 """
 
 import pathlib
 
 import numpy as np
 
-from siamfc_jax import evaluation, regions, vot
+from siamfc_jax import evaluation, regions, reports, trajectories, vot
 from siamfc_jax.sequences import part
 
 TEMPORAL_RUNS = 20  # splitSeqTRE.m of the OTB kit
@@ -88,7 +88,134 @@ def frame_size(frames) -> tuple[int, int]:
     return frames[0].shape[1], frames[0].shape[0]
 
 
-def supervised(track, sequence) -> tuple[vot.Trajectory, np.ndarray]:
+def planned(sequence, protocol: str) -> list[tuple]:
+    """Lists the runs of a protocol without restarts.
+
+    Args:
+      sequence: what to run over.
+      protocol: `ope`, `tre` or `sre`.
+
+    Returns:
+      (name of the result file, sequence to run over, first box or None for the
+      true one) of each run.
+
+    Raises:
+      ValueError: there is no such protocol.
+    """
+    name = sequence.name
+    if protocol == "ope":
+        return [(name, sequence, None)]
+    if protocol == "tre":
+        starts = temporal_starts(sequence.boxes)
+        return [
+            (f"tre/{name}_{index:02d}", part(sequence, slice(start, None)), None)
+            for index, start in enumerate(starts, start=1)
+        ]
+    if protocol == "sre":
+        boxes = shifted_boxes(sequence.boxes[0], frame_size(sequence.frames))
+        return [(f"sre/{name}_{i:02d}", sequence, box) for i, box in enumerate(boxes, start=1)]
+    raise ValueError(f"protocol must be ope, tre, sre, supervised or multistart, got {protocol!r}")
+
+
+def perform(track, sequence, protocol: str, folder, *, one_based: bool) -> None:
+    """Runs a tracker over a sequence and writes the results that are not there yet.
+
+    Args:
+      track: generator function, see evaluation.py.
+      sequence: what to run over.
+      protocol: `ope`, `tre`, `sre`, `supervised` or `multistart`.
+      folder: of the tracker's results.
+      one_based: of the result files.
+    """
+    place = pathlib.Path(folder) / "baseline" / sequence.name
+    if protocol == "supervised":
+        name = f"{sequence.name}_001"
+        if not (place / f"{name}.txt").is_file():
+            trajectories.write_trajectory(place, name, *supervised(track, sequence))
+    elif protocol == "multistart":
+        for anchor in anchors_of(sequence):
+            name = f"{sequence.name}_{anchor:08d}"
+            if not (place / f"{name}.txt").is_file():
+                trajectories.write_trajectory(place, name, *from_anchor(track, sequence, anchor))
+    else:
+        for name, run, box in planned(sequence, protocol):
+            if not (pathlib.Path(folder) / f"{name}.txt").is_file():
+                result = evaluation.one_pass(track, run, box=box)
+                evaluation.write_result(folder, name, result, one_based=one_based)
+
+
+def collect(sequence, protocol: str, folder, *, one_based: bool) -> list[tuple]:
+    """Reads back the results of a protocol without restarts.
+
+    Args:
+      sequence: what was run over.
+      protocol: `ope`, `tre` or `sre`.
+      folder: of the tracker's results.
+      one_based: of the result files.
+
+    Returns:
+      runs for `reports.report`.
+
+    Raises:
+      ValueError: a result is missing or does not fit.
+    """
+    return [
+        (evaluation.read_result(folder, name, len(run.frames), one_based=one_based), run)
+        for name, run, _ in planned(sequence, protocol)
+    ]
+
+
+def report(sequences, protocol: str, folder, *, low: int, high: int) -> dict:
+    """Computes the numbers of a VOT challenge from result files.
+
+    Args:
+      sequences: of the challenge.
+      protocol: `supervised` or `multistart`.
+      folder: of the tracker's results; all repetitions `NAME_001.txt`, ... count.
+      low: first run length of EAO.
+      high: last run length of EAO.
+
+    Returns:
+      `vot.supervised_report` or `vot.multi_start_report`, with speed by frame.
+
+    Raises:
+      ValueError: a result is missing or does not fit.
+    """
+    runs, seconds = {}, []
+    for sequence in sequences:
+        place, runs[sequence.name] = pathlib.Path(folder) / "baseline" / sequence.name, []
+        size = frame_size(sequence.frames)
+        if protocol == "supervised":
+            first = place / f"{sequence.name}_001.txt"
+            parts = [(path, sequence) for path in sorted(place.glob("*_???.txt")) or [first]]
+        else:
+            parts = [
+                (
+                    place / f"{sequence.name}_{anchor:08d}.txt",
+                    part(sequence, anchor_frames(sequence.anchors, anchor)),
+                )
+                for anchor in anchors_of(sequence)
+            ]
+        for path, run in parts:
+            trajectory = trajectories.read_trajectory(path)
+            values = trajectories.overlaps(trajectory, run.regions, size)
+            present = np.array([np.isfinite(region).all() for region in run.regions])
+            pair = (trajectory.codes, values) if protocol == "supervised" else (values, present)
+            runs[sequence.name].append(pair)
+            times = path.with_name(f"{path.stem}_time.value")
+            if times.is_file():
+                spent = np.array(times.read_text().split(), float)
+                seconds.append(spent[trajectory.codes == trajectories.TRACKED])
+    spent = np.concatenate([*seconds, np.zeros(0)])
+    if protocol == "supervised":
+        found = vot.supervised_report(runs, low=low, high=high)
+    else:
+        lengths = {sequence.name: len(sequence.frames) for sequence in sequences}
+        found = vot.multi_start_report(runs, lengths=lengths, low=low, high=high)
+    return {**found, **reports.speed(spent, np.full(len(spent), np.nan))}
+
+
+def supervised(track, sequence) -> tuple[trajectories.Trajectory, np.ndarray]:
     """Runs a tracker with restarts after failures, as VOT2013 to VOT2019 did.
 
     Args:
@@ -99,7 +226,9 @@ def supervised(track, sequence) -> tuple[vot.Trajectory, np.ndarray]:
       (trajectory, seconds f64[T] of the tracker, NaN for frames it did not see).
     """
     count, size = len(sequence.frames), frame_size(sequence.frames)
-    trajectory = vot.Trajectory(np.full(count, vot.UNKNOWN), np.full((count, 4), np.nan))
+    trajectory = trajectories.Trajectory(
+        np.full(count, trajectories.UNKNOWN), np.full((count, 4), np.nan)
+    )
     seconds, start = np.full(count, np.nan), 0
     while start < count:
         rest = part(sequence, slice(start, None))
@@ -107,94 +236,51 @@ def supervised(track, sequence) -> tuple[vot.Trajectory, np.ndarray]:
         for index, step in enumerate(evaluation.follow(track, rest.frames, rest.boxes[0]), start):
             seconds[index] = step.seconds
             if index == start:
-                trajectory.codes[index] = vot.STARTED
+                trajectory.codes[index] = trajectories.STARTED
             elif regions.overlap(step.box, sequence.regions[index], size) <= 0:
-                trajectory.codes[index] = vot.FAILED
+                trajectory.codes[index] = trajectories.FAILED
                 end = index + RESTART_GAP
                 break
             else:
-                trajectory.codes[index], trajectory.boxes[index] = vot.TRACKED, step.box
+                trajectory.codes[index], trajectory.boxes[index] = trajectories.TRACKED, step.box
         start = end
     return trajectory, seconds
 
 
-def multi_start(track, sequence) -> dict[int, tuple[vot.Trajectory, np.ndarray]]:
-    """Runs a tracker from every anchor to the end of the sequence, or to its beginning.
+def anchors_of(sequence) -> list[int]:
+    """Returns the frames from which a multi-start run goes.
+
+    Args:
+      sequence: with `anchors`, i[T]: 1 starts a run forwards, -1 one backwards.
+
+    Raises:
+      ValueError: the sequence has no anchor.
+    """
+    if sequence.anchors is None or not sequence.anchors.any():
+        raise ValueError(f"{sequence.name} has no anchors; expected a file anchor.value beside it")
+    return [int(anchor) for anchor in np.flatnonzero(sequence.anchors)]
+
+
+def from_anchor(track, sequence, anchor: int) -> tuple[trajectories.Trajectory, np.ndarray]:
+    """Runs a tracker from an anchor to the end of the sequence, or to its beginning.
 
     Args:
       track: generator function, see evaluation.py.
-      sequence: with `anchors`, i[T]: 1 starts a run forwards, -1 one backwards.
+      sequence: with `anchors`.
+      anchor: frame to start from.
 
     Returns:
-      anchor -> (trajectory in the order of the run, seconds of the tracker).
+      (trajectory in the order of the run, seconds of the tracker).
     """
-    runs = {}
-    for anchor in np.flatnonzero(sequence.anchors):
-        run = part(sequence, anchor_frames(sequence.anchors, anchor))
-        steps = list(evaluation.follow(track, run.frames, run.boxes[0]))
-        codes = np.full(len(steps), vot.TRACKED)
-        codes[0] = vot.STARTED
-        boxes = np.array([step.box for step in steps], np.float64)
-        boxes[0] = np.nan
-        seconds = np.array([step.seconds for step in steps])
-        runs[int(anchor)] = vot.Trajectory(codes, boxes), seconds
-    return runs
+    run = part(sequence, anchor_frames(sequence.anchors, anchor))
+    steps = list(evaluation.follow(track, run.frames, run.boxes[0]))
+    codes = np.full(len(steps), trajectories.TRACKED)
+    codes[0] = trajectories.STARTED
+    boxes = np.array([step.box for step in steps], np.float64)
+    boxes[0] = np.nan
+    return trajectories.Trajectory(codes, boxes), np.array([step.seconds for step in steps])
 
 
 def anchor_frames(anchors, anchor: int) -> slice:
     """Returns the frames of the run from an anchor, in its order."""
     return slice(anchor, None) if anchors[anchor] > 0 else slice(anchor, None, -1)
-
-
-def write_trajectory(folder, name: str, trajectory: vot.Trajectory, seconds) -> None:
-    """Writes a run as the VOT toolkit does: `NAME.txt` and `NAME_time.value`.
-
-    Args:
-      folder: of one tracker, experiment and sequence; made if missing.
-      name: of the run: `SEQUENCE_001` by repetition, `SEQUENCE_00000042` by anchor.
-      trajectory: what to write; a line is a code or `x,y,w,h`.
-      seconds: f64[T].
-    """
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [
-        ",".join(f"{value:.4f}" for value in box) if code == vot.TRACKED else str(code)
-        for code, box in zip(*trajectory, strict=True)
-    ]
-    times = "".join(f"{value:.6f}\n" for value in np.nan_to_num(seconds))
-    (folder / f"{name}_time.value").write_text(times)
-    (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
-
-
-def read_trajectory(path) -> vot.Trajectory:
-    """Reads a run that `write_trajectory` or the VOT toolkit wrote as text.
-
-    Args:
-      path: `NAME.txt`.
-
-    Returns:
-      Trajectory.
-
-    Raises:
-      ValueError: the file is missing, or a line is neither a code nor a rectangle.
-    """
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise ValueError(f"no {path}; expected a run with one line x,y,w,h or a code a frame")
-    codes, boxes = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            values = [float(field) for field in line.split(",")]
-        except ValueError:
-            values = []
-        if len(values) == 1 and values[0] in (vot.UNKNOWN, vot.STARTED, vot.FAILED):
-            codes.append(int(values[0]))
-            boxes.append([np.nan] * 4)
-        elif len(values) == 4:
-            codes.append(vot.TRACKED)
-            boxes.append(values)
-        else:
-            raise ValueError(
-                f"{path}, line {number}: expected x,y,w,h or a code 0, 1, 2, got {line[:80]!r}"
-            )
-    return vot.Trajectory(np.array(codes), np.array(boxes).reshape(-1, 4))

@@ -7,70 +7,14 @@ later. *Multi-start* (VOT2020 to 2022): it is started at every anchor frame and
 runs to the end, or backwards to the beginning, without help.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
-from siamfc_jax.regions import overlap
+from siamfc_jax.trajectories import FAILED, STARTED, TRACKED
 
-UNKNOWN, STARTED, FAILED, TRACKED = 0, 1, 2, 3  # 0 to 2 as in the toolkit's files
-
-# Curve lengths that EAO averages over, both ends included: the toolkit's stack files.
-EAO_RANGES = {
-    "vot2015": (108, 371),
-    "vot2016": (108, 371),
-    "vot2017": (100, 356),
-    "vot2018": (100, 356),
-    "vot2019": (46, 291),
-    "vot2020": (115, 755),
-    "vot2021": (115, 755),
-    "vot2022": (115, 755),
-}
 BURN_IN = 10  # frames after a start that accuracy leaves out
 SENSITIVITY = 30  # frames over which "reliability" looks ahead
 LOST_OVERLAP = 0.1  # multi-start: at or below for GRACE frames is a failure
 GRACE = 10
-
-
-class Trajectory(NamedTuple):
-    """One run over a sequence of T frames.
-
-    Attributes:
-      codes: i[T], TRACKED, or why there is no box: UNKNOWN (between a failure and
-        the next start), STARTED, FAILED.
-      boxes: f64[T, 4]; NaN where the code is not TRACKED.
-    """
-
-    codes: np.ndarray
-    boxes: np.ndarray
-
-
-def overlaps(trajectory: Trajectory, regions, frame_size) -> np.ndarray:
-    """Computes the overlap of each frame; 0 where there is no box.
-
-    Args:
-      trajectory: of T frames.
-      regions: T true regions, f[4] or f[2 N]; NaN where there is none.
-      frame_size: (width, height).
-
-    Returns:
-      f64[T].
-
-    Raises:
-      ValueError: the lengths differ.
-    """
-    if len(trajectory.codes) != len(regions):
-        raise ValueError(
-            f"{len(trajectory.codes)} frames were tracked, {len(regions)} have a true region"
-        )
-    return np.array(
-        [
-            overlap(box, region, frame_size)
-            if code == TRACKED and np.isfinite(box).all() and np.isfinite(region).all()
-            else 0.0
-            for code, box, region in zip(*trajectory, regions, strict=True)
-        ]
-    )
 
 
 def accuracy(codes, values) -> float:
@@ -139,7 +83,7 @@ def expected_average_overlap(curve, low: int, high: int) -> float:
 
     Args:
       curve: f[N] of `expected_overlap_curve` or `multi_start_curve`.
-      low: first run length, see EAO_RANGES.
+      low: first run length, see benchmarks.BENCHMARKS.
       high: last run length.
 
     Returns:

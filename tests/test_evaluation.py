@@ -28,53 +28,9 @@ def test_one_pass_of_the_identity_tracker():
     assert (result.seconds >= 0).all() and (result.read_seconds > 0).all()
 
 
-def test_report_of_the_identity_tracker_by_hand():
-    # Overlaps 1, 15/25 = .6, 10/30, 0; centre errors 0, 5, 10, 20; normalised 0, .25, .5, 1.
-    sequence = make_sequence()
-    result = evaluation.one_pass(identity, sequence)._replace(
-        seconds=np.array([9, 0.1, 0.2, 0.6]), read_seconds=np.array([0, 0.1, 0.1, 0.1])
-    )
-    report = evaluation.report({"moving": [(result, sequence)]})
-    # Above 0, .05, ... 1: the first frame 20 times, the second 12, the third 7.
-    assert report["success_auc"] == pytest.approx((20 + 12 + 7) / 4 / 21)
-    assert report["success_50"] == pytest.approx(0.5)
-    assert report["precision_20"] == pytest.approx(1)
-    assert report["normalized_precision_20"] == pytest.approx(0.25)
-    assert report["normalized_precision_auc"] == pytest.approx((51 + 26 + 1) / 4 / 51)
-    assert report["fps"] == pytest.approx(3 / 0.9)  # the start is no frame time
-    assert report["fps_median"] == pytest.approx(5)
-    assert report["fps_with_reading"] == pytest.approx(3 / 1.2)
-    assert report["fps_median_with_reading"] == pytest.approx(1 / 0.3)
-    assert report["sequences"]["moving"]["success_auc"] == report["success_auc"]
-
-
-def test_sequences_weigh_the_same_whatever_their_length():
-    short, long = make_sequence("short", BOXES[:1]), make_sequence("long")
-    runs = {s.name: [(evaluation.one_pass(identity, s), s)] for s in (short, long)}
-    report = evaluation.report(runs)
-    by_sequence = [report["sequences"][name]["success_auc"] for name in ("short", "long")]
-    assert report["success_auc"] == pytest.approx(np.mean(by_sequence))
-
-
-def test_runs_of_one_sequence_are_pooled():
-    sequence = make_sequence()
-    short = make_sequence(boxes=BOXES[:1])
-    pairs = [(evaluation.one_pass(identity, s), s) for s in (sequence, short)]
-    report = evaluation.report({"moving": pairs})
-    assert report["success_auc"] == pytest.approx((20 + 12 + 7 + 20) / 5 / 21)
-
-
 def test_one_pass_can_start_from_another_box():
     result = evaluation.one_pass(identity, make_sequence(), box=[0, 0, 5, 5])
     np.testing.assert_array_equal(result.boxes, [[0, 0, 5, 5]] * 4)
-
-
-def test_frames_without_a_true_box_do_not_count():
-    boxes = BOXES.copy()
-    boxes[2:] = np.nan
-    sequence = make_sequence(boxes=boxes)
-    report = evaluation.report({"moving": [(evaluation.one_pass(identity, sequence), sequence)]})
-    assert report["success_auc"] == pytest.approx((20 + 12) / 2 / 21)
 
 
 def test_reading_time_is_not_the_trackers():
@@ -119,15 +75,6 @@ def test_result_files_read_back(tmp_path, one_based):
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_foreign_result_files_need_no_times(tmp_path):
-    (tmp_path / "moving.txt").write_bytes(b"11\t11 20,20\r\n" * 4)
-    result = evaluation.read_result(tmp_path, "moving", 4, one_based=True)
-    report = evaluation.report({"moving": [(result, make_sequence())]})
-    assert report["success_50"] == 0.5
-    assert report["fps"] is None
-    assert "| moving | 0.464 | 0.500 | 1.000 | 0.250 | - |" in evaluation.table(report["sequences"])
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -144,12 +91,3 @@ def test_bad_result_files_are_named(tmp_path, text, message):
         (tmp_path / "a.txt").write_text(text)
     with pytest.raises(ValueError, match=message):
         evaluation.read_result(tmp_path, "a", 2, one_based=False)
-
-
-def test_table_lists_the_best_first():
-    numbers = {"success_50": 0.5, "precision_20": 0.5, "normalized_precision_20": 0.5, "fps": 12.34}
-    text = evaluation.table(
-        {"low": {**numbers, "success_auc": 0.25}, "high": {**numbers, "success_auc": 0.75}}
-    )
-    assert [line.split(" | ")[0] for line in text.splitlines()[2:]] == ["| high", "| low"]
-    assert text.splitlines()[2].endswith("| 12.3 |")

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from siamfc_jax import evaluation, protocols, vot
+from siamfc_jax import evaluation, protocols, trajectories
 from siamfc_jax.sequences import Sequence
 
-CODES = vot.STARTED, vot.TRACKED, vot.FAILED, vot.UNKNOWN
+CODES = trajectories.STARTED, trajectories.TRACKED, trajectories.FAILED, trajectories.UNKNOWN
 
 
 def make_sequence(count, *, anchors=None):
@@ -71,7 +71,7 @@ def test_supervised_restarts_five_frames_after_a_failure():
     assert np.isnan(trajectory.boxes[[0, 3, 4, 8, 11]]).all()
     assert np.isnan(seconds[[4, 7, 12]]).all()
     assert (seconds[[0, 3, 8, 11]] >= 0).all()
-    values = vot.overlaps(trajectory, make_sequence(13).regions, (200, 40))
+    values = trajectories.overlaps(trajectory, make_sequence(13).regions, (200, 40))
     np.testing.assert_allclose(values[:4], [0, 60 / 140, 20 / 180, 0])
 
 
@@ -89,35 +89,15 @@ def test_a_tracker_is_not_asked_beyond_its_failure():
 
 def test_multi_start_runs_in_both_directions():
     anchors = np.array([1, 0, 0, -1, 0])
-    runs = protocols.multi_start(identity, make_sequence(5, anchors=anchors))
-    assert sorted(runs) == [0, 3]
-    assert [len(runs[anchor][0].codes) for anchor in (0, 3)] == [5, 4]
-    assert runs[3][0].codes[0] == vot.STARTED
-    np.testing.assert_array_equal(runs[3][0].boxes[1:], [[12, 10, 10, 10]] * 3)
-
-
-def test_trajectories_read_back(tmp_path):
-    trajectory, seconds = protocols.supervised(identity, make_sequence(10))
-    protocols.write_trajectory(tmp_path / "run", "moving_001", trajectory, seconds)
-    lines = (tmp_path / "run" / "moving_001.txt").read_text().splitlines()
-    assert lines[:5] == ["1", "0.0000,10.0000,10.0000,10.0000", "0.0000,10.0000,10.0000,10.0000",
-                         "2", "0"]  # fmt: skip
-    back = protocols.read_trajectory(tmp_path / "run" / "moving_001.txt")
-    np.testing.assert_array_equal(back.codes, trajectory.codes)
-    np.testing.assert_array_equal(back.boxes, trajectory.boxes)
-    times = (tmp_path / "run" / "moving_001_time.value").read_text().split()
-    assert len(times) == 10
-    assert times[4] == "0.000000"
-
-
-def test_trajectory_errors(tmp_path):
-    path = tmp_path / "a.txt"
-    with pytest.raises(ValueError, match=r"no .*a.txt; expected a run with one line x,y,w,h or a"):
-        protocols.read_trajectory(path)
-    for line in ("1,2,3", "7", "x", ""):
-        path.write_text(f"1\n{line}\n1,2,3,4\n")
-        with pytest.raises(ValueError, match="line 2: expected x,y,w,h or a code 0, 1, 2, got"):
-            protocols.read_trajectory(path)
+    sequence = make_sequence(5, anchors=anchors)
+    assert protocols.anchors_of(sequence) == [0, 3]
+    assert len(protocols.from_anchor(identity, sequence, 0)[0].codes) == 5
+    back, seconds = protocols.from_anchor(identity, sequence, 3)
+    assert len(back.codes) == len(seconds) == 4
+    assert back.codes[0] == trajectories.STARTED
+    np.testing.assert_array_equal(back.boxes[1:], [[12, 10, 10, 10]] * 3)
+    with pytest.raises(ValueError, match=r"moving has no anchors; expected a file anchor.value"):
+        protocols.anchors_of(make_sequence(5))
 
 
 def test_follow_may_be_left_early():
@@ -125,3 +105,51 @@ def test_follow_may_be_left_early():
     first = next(steps)
     np.testing.assert_array_equal(first.box, [0, 0, 5, 5])
     steps.close()
+
+
+@pytest.mark.parametrize("protocol", ["ope", "tre", "sre"])
+def test_results_are_written_once_and_read_back(tmp_path, protocol):
+    sequence = make_sequence(30)
+    protocols.perform(identity, sequence, protocol, tmp_path, one_based=True)
+    count = {"ope": 1, "tre": 19, "sre": 12}[protocol]  # 11 frames have 20 left
+    runs = protocols.collect(sequence, protocol, tmp_path, one_based=True)
+    assert len(runs) == count
+    assert [len(result.boxes) for result, _ in runs] == [len(run.boxes) for _, run in runs]
+    stamps = [path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("moving*.txt"))]
+    protocols.perform(None, sequence, protocol, tmp_path, one_based=True)  # nothing left to do
+    assert stamps == [path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("moving*.txt"))]
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path):
+    sequence = make_sequence(30)
+    protocols.perform(identity, sequence, "sre", tmp_path, one_based=False)
+    whole = {path: path.read_text() for path in tmp_path.rglob("moving_??.txt")}
+    lost = tmp_path / "sre" / "moving_07.txt"
+    lost.unlink()
+    with pytest.raises(ValueError, match=r"no .*moving_07.txt; expected a result file"):
+        protocols.collect(sequence, "sre", tmp_path, one_based=False)
+    protocols.perform(identity, sequence, "sre", tmp_path, one_based=False)
+    assert {path: path.read_text() for path in tmp_path.rglob("moving_??.txt")} == whole
+
+
+def test_vot_results_are_written_and_reported(tmp_path):
+    sequence = make_sequence(13, anchors=np.array([1] + [0] * 11 + [-1]))
+    for protocol in ("supervised", "multistart"):
+        protocols.perform(identity, sequence, protocol, tmp_path, one_based=False)
+    names = sorted(path.stem for path in (tmp_path / "baseline" / "moving").glob("*.txt"))
+    assert names == ["moving_00000000", "moving_00000012", "moving_001"]
+    report = protocols.report([sequence], "supervised", tmp_path, low=1, high=2)
+    assert report["failures"] == 2
+    # Two runs that fail after two frames, one that is only begun.
+    assert report["curve"][2] == pytest.approx((60 / 140 + 20 / 180) / 2)
+    assert report["fps"] > 0
+    report = protocols.report([sequence], "multistart", tmp_path, low=1, high=2)
+    assert report["robustness"] == pytest.approx(3 / 13)
+    (tmp_path / "baseline" / "moving" / "moving_00000012.txt").unlink()
+    with pytest.raises(ValueError, match=r"no .*moving_00000012.txt; expected a run"):
+        protocols.report([sequence], "multistart", tmp_path, low=1, high=2)
+
+
+def test_unknown_protocol():
+    with pytest.raises(ValueError, match=r"protocol must be ope, tre, sre, .*, got 'rpe'"):
+        protocols.planned(make_sequence(3), "rpe")

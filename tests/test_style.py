@@ -15,12 +15,12 @@ MAX_LINES = 320
 # A module may import only modules of the rows above its own.
 LEVELS = [
     "config geometry metrics convolution groundtruth otb regions boxes",
-    "crops model losses sequences vot plots display",
-    "checkpoints video records augment pairs annotations benchmarks",
+    "crops model losses sequences plots display trajectories reports baselines",
+    "checkpoints video records augment pairs annotations benchmarks vot pages",
     "tracker curation stills weights",
     "datasets evaluation training",
     "shards protocols",
-    "builder",
+    "builder tuning",
     "preparation track train evaluate __init__",
 ]
 LEVEL = {name: level for level, row in enumerate(LEVELS) for name in row.split()}

@@ -4,20 +4,7 @@ import numpy as np
 import pytest
 
 from siamfc_jax import vot
-from siamfc_jax.vot import FAILED, STARTED, TRACKED, UNKNOWN
-
-FRAME = (100, 80)
-
-
-def test_overlaps_are_zero_without_a_box_or_a_region():
-    trajectory = vot.Trajectory(
-        np.array([STARTED, TRACKED, TRACKED, FAILED]),
-        np.array([[np.nan] * 4, [0, 0, 10, 10], [0, 0, 10, 10], [np.nan] * 4]),
-    )
-    regions = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [np.nan] * 4, [0, 0, 10, 10]])
-    np.testing.assert_array_equal(vot.overlaps(trajectory, regions, FRAME), [0, 1, 0, 0])
-    with pytest.raises(ValueError, match="4 frames were tracked, 3 have a true region"):
-        vot.overlaps(trajectory, regions[:3], FRAME)
+from siamfc_jax.trajectories import FAILED, STARTED, TRACKED, UNKNOWN
 
 
 def test_accuracy_leaves_out_ten_frames_from_each_start():

@@ -1,0 +1,108 @@
+"""Runs of the VOT protocols, with the text files that the VOT toolkit reads and writes."""
+
+import os
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from siamfc_jax.regions import overlap
+
+UNKNOWN, STARTED, FAILED, TRACKED = 0, 1, 2, 3  # 0 to 2 as in the toolkit's files
+
+
+class Trajectory(NamedTuple):
+    """One run over a sequence of T frames.
+
+    Attributes:
+      codes: i[T], TRACKED, or why there is no box: UNKNOWN (between a failure and
+        the next start), STARTED, FAILED.
+      boxes: f64[T, 4]; NaN where the code is not TRACKED.
+    """
+
+    codes: np.ndarray
+    boxes: np.ndarray
+
+
+def overlaps(trajectory: Trajectory, regions, frame_size) -> np.ndarray:
+    """Computes the overlap of each frame; 0 where there is no box.
+
+    Args:
+      trajectory: of T frames.
+      regions: T true regions, f[4] or f[2 N]; NaN where there is none.
+      frame_size: (width, height).
+
+    Returns:
+      f64[T].
+
+    Raises:
+      ValueError: the lengths differ.
+    """
+    if len(trajectory.codes) != len(regions):
+        raise ValueError(
+            f"{len(trajectory.codes)} frames were tracked, {len(regions)} have a true region"
+        )
+    return np.array(
+        [
+            overlap(box, region, frame_size)
+            if code == TRACKED and np.isfinite(box).all() and np.isfinite(region).all()
+            else 0.0
+            for code, box, region in zip(*trajectory, regions, strict=True)
+        ]
+    )
+
+
+def write_trajectory(folder, name: str, trajectory: Trajectory, seconds) -> None:
+    """Writes a run as the VOT toolkit does: `NAME_time.value`, then `NAME.txt`.
+
+    Args:
+      folder: of one tracker, experiment and sequence; made if missing.
+      name: of the run: `SEQUENCE_001` by repetition, `SEQUENCE_00000042` by anchor.
+      trajectory: what to write; a line is a code or `x,y,w,h`.
+      seconds: f64[T].
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        ",".join(f"{value:.4f}" for value in box) if code == TRACKED else str(code)
+        for code, box in zip(*trajectory, strict=True)
+    ]
+    times = "".join(f"{value:.6f}\n" for value in np.nan_to_num(seconds))
+    (folder / f"{name}_time.value").write_text(times)
+    partial = folder / f"{name}.txt.part"
+    partial.write_text("\n".join(lines) + "\n")
+    os.replace(partial, folder / f"{name}.txt")
+
+
+def read_trajectory(path) -> Trajectory:
+    """Reads a run that `write_trajectory` or the VOT toolkit wrote as text.
+
+    Args:
+      path: `NAME.txt`.
+
+    Returns:
+      Trajectory.
+
+    Raises:
+      ValueError: the file is missing, or a line is neither a code nor a rectangle.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise ValueError(f"no {path}; expected a run with one line x,y,w,h or a code a frame")
+    codes, boxes = [], []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            values = [float(field) for field in line.split(",")]
+        except ValueError:
+            values = []
+        if len(values) == 1 and values[0] in (UNKNOWN, STARTED, FAILED):
+            codes.append(int(values[0]))
+            boxes.append([np.nan] * 4)
+        elif len(values) == 4:
+            codes.append(TRACKED)
+            boxes.append(values)
+        else:
+            raise ValueError(
+                f"{path}, line {number}: expected x,y,w,h or a code 0, 1, 2, got {line[:80]!r}"
+            )
+    return Trajectory(np.array(codes), np.array(boxes).reshape(-1, 4))

@@ -1,0 +1,47 @@
+"""Runs of the VOT protocols on disk."""
+
+import numpy as np
+import pytest
+
+from siamfc_jax import trajectories
+from siamfc_jax.trajectories import FAILED, STARTED, TRACKED, UNKNOWN
+
+NAN = [np.nan] * 4
+
+
+def test_overlaps_are_zero_without_a_box_or_a_region():
+    trajectory = trajectories.Trajectory(
+        np.array([STARTED, TRACKED, TRACKED, FAILED]),
+        np.array([[np.nan] * 4, [0, 0, 10, 10], [0, 0, 10, 10], [np.nan] * 4]),
+    )
+    regions = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [np.nan] * 4, [0, 0, 10, 10]])
+    np.testing.assert_array_equal(
+        trajectories.overlaps(trajectory, regions, (100, 80)), [0, 1, 0, 0]
+    )
+    with pytest.raises(ValueError, match="4 frames were tracked, 3 have a true region"):
+        trajectories.overlaps(trajectory, regions[:3], (100, 80))
+
+
+def test_trajectories_read_back(tmp_path):
+    run = trajectories.Trajectory(
+        np.array([STARTED, TRACKED, FAILED, UNKNOWN]), np.array([NAN, [1, 2, 3, 4.5], NAN, NAN])
+    )
+    seconds = np.array([0.5, 0.25, 0.125, np.nan])
+    trajectories.write_trajectory(tmp_path / "run", "moving_001", run, seconds)
+    lines = (tmp_path / "run" / "moving_001.txt").read_text().splitlines()
+    assert lines == ["1", "1.0000,2.0000,3.0000,4.5000", "2", "0"]
+    times = (tmp_path / "run" / "moving_001_time.value").read_text().split()
+    assert times == ["0.500000", "0.250000", "0.125000", "0.000000"]
+    back = trajectories.read_trajectory(tmp_path / "run" / "moving_001.txt")
+    np.testing.assert_array_equal(back.codes, run.codes)
+    np.testing.assert_array_equal(back.boxes, run.boxes)
+
+
+def test_trajectory_errors(tmp_path):
+    path = tmp_path / "a.txt"
+    with pytest.raises(ValueError, match=r"no .*a.txt; expected a run with one line x,y,w,h or a"):
+        trajectories.read_trajectory(path)
+    for line in ("1,2,3", "7", "x", ""):
+        path.write_text(f"1\n{line}\n1,2,3,4\n")
+        with pytest.raises(ValueError, match="line 2: expected x,y,w,h or a code 0, 1, 2, got"):
+            trajectories.read_trajectory(path)
