@@ -133,8 +133,9 @@ def _open_capture(source):
             "a camera number or a URL"
         )
     if not capture.isOpened():
-        what = "reach" if live else "read"
-        raise ValueError(f"cannot {what} {source}; expected a video that FFmpeg can decode")
+        if live:
+            raise ValueError(f"cannot reach {source}; expected a camera number or a running stream")
+        raise ValueError(f"cannot read {source}; expected a video that FFmpeg can decode")
     return capture, live
 
 
@@ -189,7 +190,7 @@ def _uniform(frames, source, start, size):
             )
         yield number, frame
     if shape is None:
-        raise ValueError(f"{source} has no frame {start}; it is no video, or ends before")
+        raise ValueError(f"{source} has no frame {start}; it has fewer, or cannot be decoded")
 
 
 @contextlib.contextmanager
