@@ -41,6 +41,13 @@ def sample_frames(rng, numbers, *, max_gap):
     return exemplar, int(rng.choice(near)) if len(near) else exemplar
 
 
+def patch_scale(box):
+    """Returns how many pixels of its patch one pixel of the image gives, for a box f32[4]."""
+    width, height = box[2:]
+    margin = CONTEXT * (width + height)
+    return EXEMPLAR_SIZE / np.sqrt((width + margin) * (height + margin))
+
+
 def cut_patch(image, box):
     """Cuts the square around an object at the scale of a search crop, with a margin.
 
@@ -51,9 +58,7 @@ def cut_patch(image, box):
     Returns:
       u8[319, 319, 3], the object's centre in its middle, mean colour outside the image.
     """
-    width, height = box[2:]
-    margin = CONTEXT * (width + height)
-    scale = EXEMPLAR_SIZE / np.sqrt((width + margin) * (height + margin))
+    scale = patch_scale(box)
     center = box[:2] + box[2:] / 2
     # warpAffine counts from pixel centres: frame pixel i lies at i + .5 of our coordinates.
     shift = PATCH_SIZE / 2 - scale * (center - 0.5) - 0.5
