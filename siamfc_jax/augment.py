@@ -69,15 +69,15 @@ def _random_pair(key, exemplar, search, *, config):
 
 def _random_color(key, image, *, config):
     pca_key, contrast_key, blur_key, strength_key = jax.random.split(key, 4)
-    mean = mean_color(image)
-    pixels = image.reshape(-1, 3) - mean
+    mean = mean_color(image)[None, None, :]
+    pixels = (image - mean).reshape(-1, 3)
     covariance = pixels.T @ pixels / len(pixels)
     # N(0, covariance): the distribution of the authors' sum over eigenvectors. A grey image has
     # a covariance of rank 1, which float32 needs a little help to factorise.
     factor = jnp.linalg.cholesky(covariance + (1e-3 * jnp.trace(covariance) + 1e-3) * jnp.eye(3))
     shift = config.color_jitter * factor @ jax.random.normal(pca_key, (3,))
     contrast, gain = jnp.exp(config.contrast * jax.random.normal(contrast_key, (2,)))
-    image = (mean + (image - mean) * contrast) * gain + shift
+    image = (mean + (image - mean) * contrast) * gain + shift[None, None, :]
     if config.blur > 0:
         strength = jax.random.uniform(strength_key, (), maxval=1 / 3)
         blurred = _blur(image, strength)
