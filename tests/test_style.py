@@ -17,7 +17,7 @@ LEVELS = [
     "config geometry metrics convolution groundtruth otb regions boxes",
     "crops model losses sequences plots display trajectories reports baselines",
     "checkpoints video records augment pairs annotations benchmarks vot pages",
-    "tracker curation stills weights",
+    "tracker curation stills contact_sheet weights",
     "datasets evaluation training",
     "shards protocols",
     "builder tuning",
