@@ -231,7 +231,7 @@ def fold_batch_norm(variables):
             stats, scale = variables["batch_stats"][norm], variables["params"][norm]
             factor = scale["scale"] * lax.rsqrt(stats["var"] + BATCH_NORM_EPSILON)
             params = {
-                "kernel": params["kernel"] * factor,
+                "kernel": params["kernel"] * factor[None, None, None, :],
                 "bias": (params["bias"] - stats["mean"]) * factor + scale["bias"],
             }
         folded[name] = params
