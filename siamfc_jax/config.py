@@ -13,6 +13,14 @@ def _setting(default, text):
     return dataclasses.field(default=default, metadata={"help": text})
 
 
+def _check(config, names, accepted, text):
+    # `accepted` holds for what is sound, so that NaN, of which no comparison holds, is refused.
+    for name in names.split():
+        value = getattr(config, name)
+        if not accepted(value):
+            raise ValueError(f"{name} must {text}, got {value}")
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """The network: the paper's by default.
@@ -25,10 +33,8 @@ class ModelConfig:
     first_kernel: int = _setting(11, "side of the first layer's kernel, 11 or 7")
 
     def __post_init__(self):
-        if not 0 < self.width <= 1:
-            raise ValueError(f"width must lie in (0, 1], got {self.width}")
-        if self.first_kernel not in (7, 11):
-            raise ValueError(f"first_kernel must be 7 or 11, got {self.first_kernel}")
+        _check(self, "width", lambda value: 0 < value <= 1, "lie in (0, 1]")
+        _check(self, "first_kernel", (7, 11).__contains__, "be 7 or 11")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,15 +51,11 @@ class TrackerConfig:
     max_scale: float = _setting(5.0, "largest box, in shares of the first one")
 
     def __post_init__(self):
-        if self.num_scales < 1 or self.num_scales % 2 == 0:
-            raise ValueError(f"num_scales must be odd and positive, got {self.num_scales}")
-        if self.scale_step < 1:
-            raise ValueError(f"scale_step must be at least 1, got {self.scale_step}")
-        for name in ("scale_penalty", "scale_rate", "window_influence"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        if self.context < 0:
-            raise ValueError(f"context must not be negative, got {self.context}")
+        _check(self, "num_scales", lambda value: value > 0 and value % 2, "be odd and positive")
+        _check(self, "scale_step", lambda value: value >= 1, "be at least 1")
+        shares = "scale_penalty scale_rate window_influence"
+        _check(self, shares, lambda value: 0 <= value <= 1, "lie in [0, 1]")
+        _check(self, "context", lambda value: value >= 0, "not be negative")
         if not 0 < self.min_scale <= 1 <= self.max_scale:
             raise ValueError(
                 "min_scale and max_scale must enclose 1 and be positive, "
@@ -93,18 +95,20 @@ class TrainConfig:
         0.0, "weight of every exemplar against the other searches of its batch"
     )
     distillation: float = _setting(0.5, "weight of the teacher's response, where there is one")
+    save_every: int = _setting(500, "steps from one checkpoint to the next; each epoch ends in one")
     keep: int = _setting(3, "latest checkpoints to keep, beside the best")
     bfloat16: bool = _setting(False, "compute in bfloat16; parameters and loss stay float32")
     accumulate: int = _setting(1, "micro-batches whose gradients make one step")
     seed: int = _setting(0, "seed of everything random")
 
     def __post_init__(self):
-        for name in ("epochs", "pairs_per_epoch", "batch_size", "max_gap"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "final_learning_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        counts = "epochs pairs_per_epoch batch_size max_gap save_every keep accumulate"
+        _check(self, counts, lambda value: value >= 1, "be at least 1")
+        _check(self, "learning_rate final_learning_rate", lambda value: value > 0, "be positive")
+        _check(self, "flip gray blur", lambda value: 0 <= value <= 1, "lie in [0, 1]")
+        _check(self, "momentum max_stretch", lambda value: 0 <= value < 1, "lie in [0, 1)")
+        others = "weight_decay radius max_shift color_jitter contrast batch_negatives distillation"
+        _check(self, others + " seed", lambda value: value >= 0, "not be negative")
 
 
 def add_arguments(parser: argparse.ArgumentParser, *classes) -> None:

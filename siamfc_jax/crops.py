@@ -40,7 +40,7 @@ def crop(image, center, side, fill, *, size):
     Returns:
       f32[size, size, 3].
     """
-    side = jnp.broadcast_to(side, (2,))
+    image, side = jnp.asarray(image), jnp.broadcast_to(side, (2,))
     height, width, _ = image.shape
     rows, row_weights = _taps(center[1], side[1], size, height)
     columns, column_weights = _taps(center[0], side[0], size, width)

@@ -1,0 +1,132 @@
+"""Settings: their ranges, their flags, their way to disk and back."""
+
+import argparse
+import dataclasses
+
+import pytest
+
+from siamfc_jax import config
+from siamfc_jax.config import FIVE_SCALES, ModelConfig, TrackerConfig, TrainConfig
+
+NAN = float("nan")
+
+
+def test_defaults_are_the_authors():
+    three = TrackerConfig()
+    assert (three.num_scales, three.scale_step, three.scale_penalty) == (3, 1.0375, 0.9745)
+    assert (three.scale_rate, three.window_influence, three.context) == (0.59, 0.176, 0.5)
+    assert (FIVE_SCALES.num_scales, FIVE_SCALES.scale_step) == (5, 1.0255)
+    assert (FIVE_SCALES.scale_penalty, FIVE_SCALES.scale_rate) == (0.962, 0.34)
+    recipe = TrainConfig()
+    assert (recipe.epochs, recipe.batch_size, recipe.pairs_per_epoch) == (50, 8, 53200)
+    assert (recipe.learning_rate, recipe.final_learning_rate) == (1e-2, 1e-5)
+    assert (recipe.momentum, recipe.weight_decay, recipe.max_gap) == (0.9, 5e-4, 100)
+    # Ours alone, so off.
+    assert recipe.flip == recipe.gray == recipe.blur == recipe.contrast == 0
+
+
+@pytest.mark.parametrize(
+    "cls, field, value, text",
+    [
+        (ModelConfig, "width", 0.0, r"width must lie in \(0, 1\], got 0.0"),
+        (ModelConfig, "width", 1.5, r"width must lie in \(0, 1\], got 1.5"),
+        (ModelConfig, "width", NAN, r"width must lie in \(0, 1\], got nan"),
+        (ModelConfig, "first_kernel", 9, "first_kernel must be 7 or 11, got 9"),
+        (TrackerConfig, "num_scales", 4, "num_scales must be odd and positive, got 4"),
+        (TrackerConfig, "num_scales", -1, "num_scales must be odd and positive, got -1"),
+        (TrackerConfig, "scale_step", 0.9, "scale_step must be at least 1, got 0.9"),
+        (TrackerConfig, "scale_step", NAN, "scale_step must be at least 1, got nan"),
+        (TrackerConfig, "scale_penalty", 1.1, r"scale_penalty must lie in \[0, 1\], got 1.1"),
+        (TrackerConfig, "scale_rate", -0.1, r"scale_rate must lie in \[0, 1\], got -0.1"),
+        (TrackerConfig, "window_influence", NAN, r"window_influence must lie in \[0, 1\], got nan"),
+        (TrackerConfig, "context", -0.5, "context must not be negative, got -0.5"),
+        (TrackerConfig, "context", NAN, "context must not be negative, got nan"),
+        (TrackerConfig, "min_scale", 1.2, "must enclose 1 and be positive, got 1.2 and 5.0"),
+        (TrackerConfig, "min_scale", 0.0, "must enclose 1 and be positive, got 0.0 and 5.0"),
+        (TrackerConfig, "max_scale", 0.5, "must enclose 1 and be positive, got 0.2 and 0.5"),
+        (TrainConfig, "epochs", 0, "epochs must be at least 1, got 0"),
+        (TrainConfig, "pairs_per_epoch", 0, "pairs_per_epoch must be at least 1, got 0"),
+        (TrainConfig, "batch_size", 0, "batch_size must be at least 1, got 0"),
+        (TrainConfig, "max_gap", 0, "max_gap must be at least 1, got 0"),
+        (TrainConfig, "accumulate", 0, "accumulate must be at least 1, got 0"),
+        (TrainConfig, "keep", 0, "keep must be at least 1, got 0"),
+        (TrainConfig, "learning_rate", -1.0, "learning_rate must be positive, got -1.0"),
+        (TrainConfig, "learning_rate", NAN, "learning_rate must be positive, got nan"),
+        (TrainConfig, "final_learning_rate", 0.0, "final_learning_rate must be positive, got 0.0"),
+        (TrainConfig, "flip", 1.5, r"flip must lie in \[0, 1\], got 1.5"),
+        (TrainConfig, "gray", -0.5, r"gray must lie in \[0, 1\], got -0.5"),
+        (TrainConfig, "blur", 2.0, r"blur must lie in \[0, 1\], got 2.0"),
+        (TrainConfig, "momentum", 1.0, r"momentum must lie in \[0, 1\), got 1.0"),
+        (TrainConfig, "max_stretch", 1.0, r"max_stretch must lie in \[0, 1\), got 1.0"),
+        (TrainConfig, "max_shift", -4.0, "max_shift must not be negative, got -4.0"),
+        (TrainConfig, "radius", -1.0, "radius must not be negative, got -1.0"),
+        (TrainConfig, "seed", -1, "seed must not be negative, got -1"),
+        (TrainConfig, "weight_decay", -1.0, "weight_decay must not be negative, got -1.0"),
+    ],
+)
+def test_values_out_of_range_are_refused(cls, field, value, text):
+    with pytest.raises(ValueError, match=text):
+        cls(**{field: value})
+
+
+def parse(*argv):
+    parser = argparse.ArgumentParser()
+    config.add_arguments(parser, TrainConfig, ModelConfig)
+    return parser.parse_args(argv)
+
+
+def test_flags_change_only_what_they_name():
+    base = TrainConfig(epochs=3, flip=0.5)
+    args = parse("--batch-size", "16", "--width", ".25", "--bfloat16", "--flip", "0")
+    expected = dataclasses.replace(base, batch_size=16, bfloat16=True, flip=0.0)
+    assert config.from_arguments(base, args) == expected
+    assert config.from_arguments(ModelConfig(), args) == ModelConfig(width=0.25)
+    assert config.from_arguments(base, parse()) == base
+    assert config.from_arguments(expected, parse("--no-bfloat16")).bfloat16 is False
+
+
+def test_flags_say_what_they_mean(capsys):
+    with pytest.raises(SystemExit):
+        parse("--help")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--scale-step" not in text
+    for cls in (TrainConfig, ModelConfig):
+        for field in dataclasses.fields(cls):
+            assert "--" + field.name.replace("_", "-") in text
+            assert f"(default: {field.default})" in text
+
+
+@pytest.mark.parametrize("argv", [["--batch-sise", "8"], ["--batch-size", "8.5"]])
+def test_a_wrong_flag_ends_the_command(argv, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(*argv)
+    assert stop.value.code == 2
+    assert argv[0] in capsys.readouterr().err
+
+
+def test_a_value_out_of_range_is_found_when_flags_are_read():
+    with pytest.raises(ValueError, match="epochs must be at least 1"):
+        config.from_arguments(TrainConfig(), parse("--epochs", "0"))
+
+
+def test_json_returns_what_was_written():
+    text = config.to_json(model=ModelConfig(width=0.3), tracker=FIVE_SCALES)
+    found = config.from_json(text, model=ModelConfig, tracker=TrackerConfig)
+    assert found == {"model": ModelConfig(width=0.3), "tracker": FIVE_SCALES}
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ('{"tracker": {}}', r"config has no 'model', it has \['tracker'\]"),
+        ('{"model": {"witdh": 1}}', r"unknown settings \['witdh'\] in 'model', known are"),
+        ('{"model": {"width": 3}}', "width must lie in"),
+    ],
+)
+def test_json_that_does_not_fit_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        config.from_json(text, model=ModelConfig)
+
+
+def test_configs_are_hashable_so_that_they_can_be_static_under_jit():
+    assert len({ModelConfig(), ModelConfig(width=1.0), TrackerConfig(), TrainConfig()}) == 3
