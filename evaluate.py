@@ -4,9 +4,9 @@
     python evaluate.py --benchmark otb --data DIR --tracker csrt --output runs/csrt
     python evaluate.py --benchmark otb --data DIR --results runs/siamfc runs/csrt --output runs/all
 
-The first two write a result file a sequence, `summary.json` and `table.md`; what has
-a result file already is not tracked again. The third only reads result files, of any
-tracker, and compares them.
+The first two write a result file a sequence, `summary.json`, `table.md`, plots and
+`report.html`; what has a result file already is not tracked again. The third only
+reads result files, of any tracker, and compares them.
 """
 
 import argparse
@@ -15,7 +15,16 @@ import multiprocessing
 import pathlib
 import sys
 
-from siamfc_jax import baselines, config, evaluation, protocols, reports, tracker
+from siamfc_jax import (
+    baselines,
+    config,
+    evaluation,
+    html_report,
+    plots,
+    protocols,
+    reports,
+    tracker,
+)
 from siamfc_jax.benchmarks import BENCHMARKS
 from siamfc_jax.checkpoints import load_model
 
@@ -59,6 +68,8 @@ def make_parser() -> argparse.ArgumentParser:
 def run(args) -> None:
     """Tracks what has no result yet, then reports from the files."""
     benchmark, output = BENCHMARKS[args.benchmark], pathlib.Path(args.output)
+    if args.jobs < 1:
+        raise ValueError(f"--jobs must be at least 1, got {args.jobs}")
     sequences = choose(benchmark.read(args.data), args.sequences)
     output.mkdir(parents=True, exist_ok=True)
     if args.results is None:
@@ -70,11 +81,16 @@ def run(args) -> None:
         else:
             with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
                 pool.starmap(track_all, [(args, share) for share in shares])
+    if benchmark.server:
+        path = output / "submission.zip"
+        evaluation.write_archive(path, output, [s.name for s in sequences], *benchmark.server)
+        print(f"the true boxes are not published; send {path} to the server")
+        return
     folders = [pathlib.Path(folder) for folder in args.results or [output]]
-    if benchmark.public:
-        write_report(
-            output, {folder.name: summarize(args, sequences, folder) for folder in folders}
-        )
+    summaries = {folder.name: summarize(args, sequences, folder) for folder in folders}
+    # Pictures show the first tracker, where there is one run a sequence.
+    shown = protocol_of(args) == "ope"
+    write_report(args, summaries, collect(args, sequences, folders[0]) if shown else {})
 
 
 def choose(sequences, names):
@@ -107,24 +123,35 @@ def protocol_of(args) -> str:
     return args.protocol if fixed == "ope" else fixed
 
 
+def eao_range(args):
+    """Returns the run lengths of EAO, None for a benchmark without it."""
+    return args.eao or BENCHMARKS[args.benchmark].eao
+
+
+def collect(args, sequences, folder) -> dict:
+    """Returns the runs of a tracker by sequence, from its result files."""
+    one_based = BENCHMARKS[args.benchmark].one_based
+    return {
+        s.name: protocols.collect(s, protocol_of(args), folder, one_based=one_based)
+        for s in sequences
+    }
+
+
 def summarize(args, sequences, folder) -> dict:
     """Returns the numbers of a tracker from its result files."""
-    benchmark, protocol = BENCHMARKS[args.benchmark], protocol_of(args)
+    benchmark = BENCHMARKS[args.benchmark]
     if benchmark.protocol != "ope":
-        low, high = args.eao or benchmark.eao
-        return protocols.report(sequences, protocol, folder, low=low, high=high)
-    runs = {
-        sequence.name: protocols.collect(sequence, protocol, folder, one_based=benchmark.one_based)
-        for sequence in sequences
-    }
+        low, high = eao_range(args)
+        return protocols.report(sequences, benchmark.protocol, folder, low=low, high=high)
+    runs = collect(args, sequences, folder)
     return reports.report(runs, absent_counts=benchmark.absent_counts, extra=benchmark.extra)
 
 
-def write_report(output, summaries: dict) -> None:
-    """Writes the summary of one tracker, or those of several by name, and the tables."""
-    first = next(iter(summaries.values()))
-    by = "success_auc" if "success_auc" in first else "eao"
-    found = first if len(summaries) == 1 else summaries
+def write_report(args, summaries: dict, runs: dict) -> None:
+    """Writes the numbers of one tracker, or those of several by name, as data and to look at."""
+    output, eao = pathlib.Path(args.output), eao_range(args)
+    by = "eao" if eao else "success_auc"
+    found = next(iter(summaries.values())) if len(summaries) == 1 else summaries
     (output / "summary.json").write_text(json.dumps(found, indent=2) + "\n")
     text = reports.table(summaries, by=by, heading="tracker")
     for name, summary in summaries.items():
@@ -132,6 +159,10 @@ def write_report(output, summaries: dict) -> None:
             if summary.get(key):
                 text += f"\n{name}\n\n" + reports.table(summary[key], by=by, heading=key[:-1])
     (output / "table.md").write_text(text)
+    for name, figure in plots.figures(summaries, eao=eao).items():
+        figure.savefig(output / f"{name}.png", dpi=150)
+    title = f"{', '.join(summaries)} on {args.benchmark}"
+    (output / "report.html").write_text(html_report.build(title, summaries, runs, eao=eao))
     print(text)
 
 

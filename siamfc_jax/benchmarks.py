@@ -255,7 +255,8 @@ class Benchmark(NamedTuple):
       absent_counts: whether frames without the object count as missed.
       extra: further numbers, see `reports.report`.
       eao: run lengths of EAO.
-      public: whether the true boxes are published; else results go to a server.
+      server: where the true boxes are not published: names of a sequence's boxes and
+        times in the archive that the server takes.
     """
 
     read: Callable
@@ -264,7 +265,7 @@ class Benchmark(NamedTuple):
     absent_counts: bool = False
     extra: Callable | None = None
     eao: tuple[int, int] | None = None
-    public: bool = True
+    server: tuple[str, str | None] | None = None
 
 
 # EAO ranges are those of the VOT toolkit's stacks.
@@ -287,9 +288,11 @@ BENCHMARKS = {
         functools.partial(read_got10k, split="val"), one_based=False, extra=reports.got10k
     ),
     "got10k-test": Benchmark(
-        functools.partial(read_got10k, split="test"), one_based=False, public=False
+        functools.partial(read_got10k, split="test"),
+        one_based=False,
+        server=("{0}/{0}_001.txt", "{0}/{0}_time.txt"),
     ),
-    "trackingnet": Benchmark(read_trackingnet, one_based=False, public=False),
+    "trackingnet": Benchmark(read_trackingnet, one_based=False, server=("{0}.txt", None)),
     "vot2015": _supervised(eao=(108, 371)),
     "vot2016": _supervised(eao=(108, 371)),
     "vot2017": _supervised(eao=(100, 356)),

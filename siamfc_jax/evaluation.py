@@ -10,6 +10,7 @@ the tracker's own seconds from those spent reading frames.
 import os
 import pathlib
 import time
+import zipfile
 from typing import NamedTuple
 
 import jax
@@ -203,3 +204,26 @@ def _read_numbers(path, length, width):
             f"the sequence has {length} frames and needs {width} a line"
         )
     return values
+
+
+def write_archive(path, folder, names, boxes: str, times: str | None) -> None:
+    """Packs results for a benchmark's server.
+
+    Args:
+      path: of the ZIP file.
+      folder: of one tracker on one benchmark.
+      names: of the sequences.
+      boxes: name of a box file in the archive, `{0}` stands for the sequence.
+      times: name of a time file, None for a server that takes none.
+
+    Raises:
+      ValueError: a result is missing.
+    """
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            box_file, _, time_file, _ = _places(folder, name)
+            if not box_file.is_file():
+                raise ValueError(f"no {box_file}; the server needs a result of every sequence")
+            archive.write(box_file, boxes.format(name))
+            if times and time_file.is_file():
+                archive.write(time_file, times.format(name))

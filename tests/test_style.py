@@ -16,11 +16,11 @@ MAX_LINES = 320
 LEVELS = [
     "config geometry metrics convolution groundtruth otb regions boxes",
     "crops model losses sequences plots display trajectories reports baselines",
-    "checkpoints video records augment pairs annotations benchmarks vot pages",
+    "checkpoints video records augment pairs annotations benchmarks vot html_report",
     "tracker curation stills contact_sheet weights",
-    "datasets evaluation training",
-    "shards protocols",
-    "builder tuning",
+    "datasets evaluation training tracking",
+    "shards protocols jobs",
+    "builder tuning page",
     "preparation track train evaluate __init__",
 ]
 LEVEL = {name: level for level, row in enumerate(LEVELS) for name in row.split()}
