@@ -92,7 +92,7 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", required=True, help="a prepared set, or a folder with train/")
+    parser.add_argument("--data", required=True, help="a prepared set, or a folder with list.txt")
     parser.add_argument("--output", required=True, help="picture to write, .png or .jpg")
     parser.add_argument("--rows", type=int, default=6)
     parser.add_argument("--columns", type=int, default=4)

@@ -148,7 +148,8 @@ def read_tracks(path) -> list[Sequence]:
     """Reads what training takes as one source of data.
 
     Args:
-      path: a prepared set, or a folder with `train/list.txt` in the GOT-10k layout.
+      path: a prepared set, or a folder with `list.txt` in the GOT-10k layout, which is
+        one split of that set.
 
     Returns:
       One Sequence a track.
@@ -156,6 +157,11 @@ def read_tracks(path) -> list[Sequence]:
     Raises:
       ValueError: `path` is neither.
     """
-    if (pathlib.Path(path) / "train" / "list.txt").is_file():
-        return read_got10k(path, "train")
+    path = pathlib.Path(path).absolute()
+    if not path.is_dir():
+        raise ValueError(f"no folder {path}; expected a prepared set, or a folder with list.txt")
+    if (path / "list.txt").is_file():
+        return read_got10k(path.parent, path.name)
+    if (path / "train" / "list.txt").is_file():
+        raise ValueError(f"{path} holds several splits; name one of them, such as {path / 'train'}")
     return read_prepared(path)

@@ -49,7 +49,7 @@ def test_sheet_shows_different_tracks():
 def test_command(tmp_path, capsys):
     make_got10k(tmp_path / "train", "a", [[10, 8, 20, 16]] * 2)
     size = ["--rows", "1", "--columns", "2"]
-    common = ["--data", str(tmp_path), *size, "--output"]
+    common = ["--data", str(tmp_path / "train"), *size, "--output"]
     assert contact_sheet.main([*common, str(tmp_path / "a.png")]) == 0
     assert capsys.readouterr().out == f"2 samples of 1 tracks in {tmp_path / 'a.png'}\n"
     assert cv2.imread(str(tmp_path / "a.png")).shape == (253, 732, 3)
@@ -57,7 +57,9 @@ def test_command(tmp_path, capsys):
         ([*common, "a.gif"], "--output must end in .png or .jpg, got a.gif"),
         ([*common, str(tmp_path / "b" / "a.png")], "a.png; expected a file in an existing folder"),
         ([*common, "a.png", "--rows", "0"], "--rows and --columns: at least 1, got 0, 2"),
-        (["--data", str(tmp_path / "b"), "--output", "a.png"], "holds 0 prepared data sets"),
+        (["--data", str(tmp_path / "b"), "--output", "a.png"], f"no folder {tmp_path / 'b'}; "),
+        (["--data", str(tmp_path), "--output", "a.png"], f"such as {tmp_path / 'train'}\n"),
+        (["--data", str(tmp_path / "train/a"), "--output", "a.png"], "holds 0 prepared data sets"),
     ]:
         assert contact_sheet.main(args) == 2
         assert said in capsys.readouterr().err

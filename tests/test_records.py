@@ -9,7 +9,7 @@ from training_trees import make_got10k, write_text
 
 from siamfc_jax.builder import prepare
 from siamfc_jax.pairs import PairSource
-from siamfc_jax.records import find_prepared, read_prepared
+from siamfc_jax.records import find_prepared, read_prepared, read_tracks
 from siamfc_jax.sequences import read_got10k
 
 
@@ -73,3 +73,15 @@ def test_not_one_prepared_set(sets, tmp_path):
     shutil.copytree(folder, tmp_path / "b")
     with pytest.raises(ValueError, match=r"holds 2 prepared data sets"):
         find_prepared(tmp_path)
+
+
+def test_training_takes_prepared_sets_and_splits_of_folders(sets):
+    names = ["video_0", "video_1", "video_2"]
+    for path in (sets[1], sets[0] / "train"):
+        assert [track.name for track in read_tracks(path)] == names
+    with pytest.raises(
+        ValueError, match=r"holds several splits; name one of them, such as .*train"
+    ):
+        read_tracks(sets[0])
+    with pytest.raises(ValueError, match=r"no folder .*none; expected a prepared set, or a folder"):
+        read_tracks(sets[0] / "none")
