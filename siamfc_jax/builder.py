@@ -9,6 +9,7 @@ by hand, after importing this module:
     )
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -114,10 +115,11 @@ def prepare(dataset: str, source, output, *, split: str | None, workers: int, as
         settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
         if settings != builder.settings:
             raise ValueError(f"{output} holds {settings}; choose another --output or remove it")
-    builder.download_and_prepare(
-        download_dir=output / STAGING_NAME,
-        download_config=tfds.download.DownloadConfig(manual_dir=source),
-    )
+    with contextlib.redirect_stdout(None):  # it speaks of downloads, of which there are none
+        builder.download_and_prepare(
+            download_dir=output / STAGING_NAME,
+            download_config=tfds.download.DownloadConfig(manual_dir=source),
+        )
     shutil.rmtree(output / STAGING_NAME, ignore_errors=True)
     folder = pathlib.Path(builder.data_dir)
     content = json.loads((folder / records.REPORT_NAME).read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
     python -m siamfc_jax.preparation --dataset got10k --source GOT-10k --output prepared/got10k
 
 Run it again after an interruption and it goes on where it was. docs/data.md leads
-through each set. About 250 crops a second and core from 720p video.
+through each set. About 200 crops a second and core from 720p video.
 """
 
 import argparse

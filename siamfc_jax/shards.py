@@ -228,7 +228,8 @@ def run_jobs(jobs: list[Job], *, workers: int) -> list[Report]:
             )
             stack.callback(pool.shutdown, cancel_futures=True)
             results = pool.map(write_shard, jobs)
-        progress = stack.enter_context(tqdm(total=sum(len(job.units) for job in jobs)))
+        total = sum(len(job.units) for job in jobs)
+        progress = stack.enter_context(tqdm(total=total, unit="video"))
         for job, report in zip(jobs, results, strict=True):
             reports.append(report)
             progress.update(len(job.units))

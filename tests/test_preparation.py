@@ -136,6 +136,13 @@ def test_check_only_reports_and_writes_nothing(tmp_path, capsys):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_commands_of_the_documentation_are_understood():
+    lines = (ROOT / "docs" / "data.md").read_text().splitlines()
+    commands = [line.split()[3:] for line in lines if "-m siamfc_jax.preparation" in line]
+    parsed = [preparation.make_parser().parse_args(command) for command in commands]
+    assert {args.dataset.partition(":")[0] for args in parsed} == set(READERS) - {"otb"}
+
+
 def test_errors(tmp_path, capsys):
     root = make_coco(tmp_path / "coco")
     (tmp_path / "empty").mkdir()
@@ -195,7 +202,7 @@ def test_kill_and_go_on(tmp_path, capsys):
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not list(tmp_path.glob("a/.staging/*/*.json")):
         assert killed.poll() is None and time.monotonic() < deadline
         time.sleep(0.005)
