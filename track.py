@@ -53,6 +53,8 @@ def main(argv=None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the first frame was tracked
+        return 130
 
 
 def run(args) -> int:

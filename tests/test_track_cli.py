@@ -260,3 +260,12 @@ def test_damaged_frame_loses_nothing(run, folder, tmp_path):
     assert errors.startswith(f"error: cannot read image {images / '2.png'}")
     assert len(rows) == 2
     assert frames_in(tmp_path / "out.mp4") == 2
+
+
+def test_ctrl_c_before_the_first_frame(run, monkeypatch):
+    def interrupted(*words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(track, "load_model", interrupted)
+    code, output, errors, _ = run("--box", BOX)
+    assert (code, output, errors) == (130, "", "")
