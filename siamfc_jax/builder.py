@@ -120,7 +120,9 @@ def prepare(dataset: str, source, output, *, split: str | None, workers: int, as
             download_dir=output / STAGING_NAME,
             download_config=tfds.download.DownloadConfig(manual_dir=source),
         )
-    shutil.rmtree(output / STAGING_NAME, ignore_errors=True)
     folder = pathlib.Path(builder.data_dir)
+    leftovers = folder.parent.glob(f"incomplete.*_{folder.name}")  # of calls that were killed
+    for path in [output / STAGING_NAME, *leftovers]:
+        shutil.rmtree(path, ignore_errors=True)
     content = json.loads((folder / records.REPORT_NAME).read_text(encoding="utf-8"))
     return folder, shards.Report(**content["report"])

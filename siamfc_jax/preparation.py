@@ -7,6 +7,7 @@ through each set. About 200 crops a second and core from 720p video.
 """
 
 import argparse
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -46,7 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv=None) -> int:
-    """Runs the command; returns 2 and says why where the input is at fault."""
+    """Runs the command; returns its exit code, 2 where the input is at fault, 130 for Ctrl-C."""
     args = make_parser().parse_args(argv)
     dataset, _, name = args.dataset.partition(":")
     source = pathlib.Path(args.source) / name
@@ -70,9 +71,12 @@ def main(argv=None) -> int:
             print(f"records in {place}")
         else:
             raise ValueError("--output is missing; name a folder, or give --check-only")
-    except ValueError as error:
+    except (ValueError, OSError, concurrent.futures.BrokenExecutor) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
     print(shards.format_report(report))
     return 0
 

@@ -100,7 +100,7 @@ def find_prepared(path) -> pathlib.Path:
       ValueError: there is none, or more than one.
     """
     found = sorted(index.parent for index in pathlib.Path(path).rglob(INDEX_NAME))
-    # A kill in the very last moment leaves a folder named NAME.incomplete.NUMBER.
+    # A kill in the very last moment leaves a folder incomplete.XXXXXX_NAME.
     found = [folder for folder in found if "incomplete" not in folder.name]
     if len(found) != 1:
         raise ValueError(

@@ -1,7 +1,6 @@
 """The command, end to end: what it stores, reports, refuses, and resumes after a kill."""
 
 import json
-import os
 import pathlib
 import shutil
 import signal
@@ -171,6 +170,16 @@ def test_errors(tmp_path, capsys):
     assert code == 2 and "no frame can be used" in text and "missing image: 5" in text
 
 
+def test_ctrl_c(tmp_path, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shards, "run_jobs", interrupt)
+    root = make_coco(tmp_path / "coco")
+    code, _, said = run(capsys, "--dataset", "coco", "--source", root, "--check-only")
+    assert code == 130 and said == "stopped; the same command goes on from here\n"
+
+
 def test_another_set_in_the_output_is_refused(tmp_path, capsys):
     root = make_coco(tmp_path / "coco")
     prepare(capsys, "coco", root, tmp_path / "out")
@@ -181,9 +190,9 @@ def test_another_set_in_the_output_is_refused(tmp_path, capsys):
 
 
 def stored_shards(folder):
-    """Returns shard -> time of writing."""
-    paths = folder.glob("a/.staging/*/*.array_record")
-    return {path.stem: path.stat().st_mtime_ns for path in paths}
+    """Returns whole shard -> time of writing."""
+    reports = folder.glob("a/.staging/*/*.json")
+    return {path.stem: path.with_suffix(".array_record").stat().st_mtime_ns for path in reports}
 
 
 def test_kill_and_go_on(tmp_path, capsys):
@@ -224,4 +233,7 @@ def test_kill_and_go_on(tmp_path, capsys):
         stored = first / f"object_crops-train.array_record-{shard}-of-00006"
         assert stored.stat().st_mtime_ns == written
     assert json.loads((first / records.REPORT_NAME).read_text())["report"]["frames"] == 192
-    assert os.listdir(tmp_path / "a") == os.listdir(tmp_path / "b")
+    for root in (tmp_path / "a", tmp_path / "b"):  # nothing is left of the killed run
+        assert {path.name for path in root.rglob("*")} - set(names) == {
+            "object_crops", "got10k", "1.0.0", ".config", "metadata.json",
+        }  # fmt: skip

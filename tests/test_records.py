@@ -68,7 +68,7 @@ def test_not_one_prepared_set(sets, tmp_path):
     folder = find_prepared(sets[1])
     assert find_prepared(folder) == folder
     shutil.copytree(folder, tmp_path / "a")
-    shutil.copytree(folder, tmp_path / "1.0.0.incomplete.7")  # a kill in the last moment
+    shutil.copytree(folder, tmp_path / "incomplete.ABC_1.0.0")  # a kill in the last moment
     assert find_prepared(tmp_path) == tmp_path / "a"
     shutil.copytree(folder, tmp_path / "b")
     with pytest.raises(ValueError, match=r"holds 2 prepared data sets"):
