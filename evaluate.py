@@ -27,6 +27,7 @@ from siamfc_jax import (
 )
 from siamfc_jax.benchmarks import BENCHMARKS
 from siamfc_jax.checkpoints import load_model
+from siamfc_jax.sequences import choose
 
 
 def main(argv=None) -> int:
@@ -91,14 +92,6 @@ def run(args) -> None:
     # Pictures show the first tracker, where there is one run a sequence.
     shown = protocol_of(args) == "ope"
     write_report(args, summaries, collect(args, sequences, folders[0]) if shown else {})
-
-
-def choose(sequences, names):
-    """Returns the sequences of these names, all of them for None."""
-    unknown = sorted(set(names or []) - {sequence.name for sequence in sequences})
-    if unknown:
-        raise ValueError(f"--data holds no sequence {', '.join(unknown)}")
-    return [s for s in sequences if names is None or s.name in names]
 
 
 def track_all(args, sequences) -> None:

@@ -84,6 +84,25 @@ def part(sequence: Sequence, frames: slice) -> Sequence:
     return sequence._replace(**changes)
 
 
+def choose(sequences, names) -> list[Sequence]:
+    """Returns the sequences of some names.
+
+    Args:
+      sequences: to choose from.
+      names: which; None for all.
+
+    Returns:
+      them in their old order.
+
+    Raises:
+      ValueError: there is no sequence of a name.
+    """
+    unknown = sorted(set(names or []) - {sequence.name for sequence in sequences})
+    if unknown:
+        raise ValueError(f"there is no sequence {', '.join(unknown)} in --data")
+    return [s for s in sequences if names is None or s.name in names]
+
+
 def assemble(name: str, paths, boxes, *, visible=None, **fields) -> Sequence:
     """Joins image files and boxes into a sequence.
 

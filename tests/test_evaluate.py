@@ -159,7 +159,7 @@ def test_packs_results_for_a_server(weights, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--sequences", "Deer", "Own"], "error: --data holds no sequence Own"),
+        (["--sequences", "Deer", "Own"], "error: there is no sequence Own in --data"),
         (["--weights", "missing"], "error: no model at missing; expected"),
         (["--scale-step", "0.5"], "error: scale_step must be"),
         (["--results", "missing"], "error: no missing/Deer.txt; expected a result file"),

@@ -19,8 +19,8 @@ LEVELS = [
     "checkpoints video records augment pairs annotations benchmarks vot html_report",
     "tracker curation stills contact_sheet weights",
     "datasets evaluation training tracking",
-    "shards protocols jobs",
-    "builder tuning page",
+    "shards protocols jobs adapters tuning",
+    "builder page",
     "preparation track train evaluate __init__",
 ]
 LEVEL = {name: level for level, row in enumerate(LEVELS) for name in row.split()}
@@ -31,6 +31,8 @@ ONLY_IN = {
     "orbax": {"checkpoints"},
     "tensorflow_datasets": {"builder", "records", "shards", "stills"},
     "imageio_ffmpeg": {"video"},
+    "starlette": {"page"},
+    "uvicorn": {"page"},
 }
 
 
