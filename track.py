@@ -1,6 +1,7 @@
 """Follows objects through a video, a camera or a stream.
 
     python track.py --video clip.mp4 --box 62,36,50,64 --output out.mp4 --boxes out.csv
+    python track.py --serve
 
 Boxes are X,Y,W,H in pixels of the first frame, from its left top corner; after
 --resize, in pixels of the resized frame. A box that begins with a minus sign is
@@ -9,16 +10,16 @@ written --box=-5,10,20,20. Frame numbers are those of the source, from 0.
 
 import argparse
 import contextlib
+import functools
 import itertools
 import sys
 import time
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
 from siamfc_jax import boxes as box_files
-from siamfc_jax import config, display, tracker, video
+from siamfc_jax import config, display, tracker, tracking, video
 from siamfc_jax.checkpoints import load_model
 from siamfc_jax.geometry import check_box
 
@@ -29,12 +30,20 @@ def main(argv=None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     flag = parser.add_argument
-    flag("--video", required=True, metavar="SOURCE", help="video, GIF or WebP file, folder or "
+    flag("--video", metavar="SOURCE", help="video, GIF or WebP file, folder or "
          "'glob' of images, camera number, URL of a stream")  # fmt: skip
     objects = parser.add_mutually_exclusive_group(required=True)
     objects.add_argument("--box", action="append", metavar="X,Y,W,H", help="object; repeatable")
     objects.add_argument("--box-file", metavar="FILE", help="csv or json as --boxes writes them")
     objects.add_argument("--select", action="store_true", help="draw the boxes in a window")
+    objects.add_argument(
+        "--serve",
+        action="store_true",
+        help="draw them on a page in the browser, which also shows the result",
+    )
+    flag("--host", default="127.0.0.1", help="where the page listens (default: %(default)s, only "
+         "this machine; 0.0.0.0 lets others in)")  # fmt: skip
+    flag("--port", type=int, default=8000, help="port of the page (default: %(default)s)")
     flag("--name", action="append", help="name of an object, in the order of boxes; repeatable")
     flag("--weights", default="siamfc-small", metavar="NAME|PATH",
          help="shipped model, model folder or run of train.py (default: %(default)s)")  # fmt: skip
@@ -49,7 +58,8 @@ def main(argv=None) -> int:
     flag("--resize", metavar="WxH", help="bring all frames to this size first")
     config.add_arguments(parser, config.TrackerConfig)
     try:
-        return run(parser.parse_args(argv))
+        args = parser.parse_args(argv)
+        return serve(args) if args.serve else run(args)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -59,6 +69,8 @@ def main(argv=None) -> int:
 
 def run(args) -> int:
     """Tracks what the flags say; returns 0, or 130 after Ctrl-C."""
+    if not args.video:
+        raise ValueError("nothing to track in; give --video SOURCE, or --serve for a page")
     if not (args.output or args.boxes or args.show):
         raise ValueError("nowhere to put the result; give --output, --boxes or --show")
     if args.show or args.select:
@@ -71,11 +83,10 @@ def run(args) -> int:
     model = load_model(args.weights)
     settings = config.from_arguments(model.tracker_config, args)
     params = tracker.prepare(model)
-    states = tracker.init_many(params, first[1], boxes, config=settings)
-    # Compiles before the clock starts.
-    jax.block_until_ready(tracker.step_many(params, states, first[1], config=settings))
-    scores, seconds, count, code = np.full(len(boxes), np.nan), 0.0, 0, 0
+    seconds, count, code = 0.0, 0, 0
     frames = itertools.chain([first], source.frames)
+    # Compiles before the clock starts.
+    steps = tracking.follow(params, frames, boxes, config=settings)
     began = time.perf_counter()
     with contextlib.ExitStack() as stack:
         if args.boxes:
@@ -84,23 +95,19 @@ def run(args) -> int:
         if args.output:
             writer = video.video_writer(args.output, first[1].shape, fps=source.fps)
             write_video = stack.enter_context(writer)
-        progress = tqdm(frames, total=source.count, unit="frame", disable=None)
+        progress = tqdm(steps, total=source.count, unit="frame", disable=None)
         try:
-            for number, frame in stack.enter_context(progress):
-                before = states
-                if count:
-                    started = time.perf_counter()
-                    states, *found = tracker.step_many(params, states, frame, config=settings)
-                    boxes, scores = map(np.asarray, found)
-                    seconds += time.perf_counter() - started
-                count += 1
+            for found in stack.enter_context(progress):
+                count, seconds = count + 1, seconds + found.seconds
                 if args.boxes:
-                    write_boxes(number, boxes, scores)
+                    write_boxes(found.number, found.boxes, found.scores)
+                frame = found.frame
                 if args.output or args.show:
                     if args.show_response:
+                        before = found.states
                         maps = tracker.respond_many(params, before, frame, config=settings)
                         frame = display.blend_responses(frame, *maps, before.center)
-                    frame = display.draw(frame, boxes, scores, names)
+                    frame = display.draw(frame, found.boxes, found.scores, names)
                 if args.output:
                     write_video(frame)
                 if args.show and not display.show(frame):
@@ -114,6 +121,35 @@ def run(args) -> int:
               f"{(count - 1) / total:.1f} with reading and writing", end="")  # fmt: skip
     print("".join(f"\nwrote {path}" for path in (args.output, args.boxes) if path))
     return code
+
+
+def serve(args) -> int:
+    """Serves the page until Ctrl-C; returns 0."""
+    for name in ("output", "boxes", "format", "show", "show_response", "name"):
+        if getattr(args, name):
+            raise ValueError(
+                f"--{name.replace('_', '-')} does not go with --serve; "
+                "name objects and download results on the page"
+            )
+    try:
+        from siamfc_jax import page
+    except ImportError as error:
+        raise ValueError(
+            f"the page needs {error.name}, which is not installed; "
+            "try: pip install -r requirements-web.txt"
+        ) from error
+    model = load_model(args.weights)
+    app = page.make_app(
+        tracker.prepare(model),
+        config=config.from_arguments(model.tracker_config, args),
+        host=args.host,
+        sample=args.video,
+        open_source=functools.partial(
+            video.open_source,
+            start=args.start, stop=args.stop, stride=args.stride, resize=args.resize,
+        ),
+    )  # fmt: skip
+    return page.serve(app, host=args.host, port=args.port)
 
 
 def choose_objects(args, frame):

@@ -219,7 +219,9 @@ def video_writer(path, shape, *, fps):
         imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error",
         "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:.6f}",
         "-i", "pipe:", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264",
-        "-pix_fmt", "yuv420p", "-crf", "20", "-g", "30", "-movflags", "+hybrid_fragmented",
+        "-pix_fmt", "yuv420p", "-crf", "20", "-g", "30",
+        # The second, as the first frame would be shown two frames late otherwise.
+        "-movflags", "+hybrid_fragmented+negative_cts_offsets",
         os.path.abspath(path),
     ]
     # fmt: on
