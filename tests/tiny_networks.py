@@ -30,3 +30,23 @@ def variables(config=CONFIG, *, seed=0):
         return rng.normal(1 if name == "scale" else 0, 0.2, leaf.shape).astype(np.float32)
 
     return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def pixels(brightness, config=CONFIG):
+    """Returns folded variables whose features are pixels less `brightness`, about 8 apart.
+
+    Every kernel passes its middle on, so that tracking is matching of templates, and what
+    must come out is known.
+    """
+    init = functools.partial(model.init_variables, config=config)
+    shapes = jax.eval_shape(model.fold_batch_norm, jax.eval_shape(init, jax.random.key(0)))
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes["params"])
+    for layer in range(1, 6):
+        kernel = params[f"conv{layer}"]["kernel"]
+        middle = kernel.shape[0] // 2
+        for output in range(kernel.shape[3]):
+            kernel[middle, middle, output % kernel.shape[2], output] = 1
+    params["conv5"]["kernel"] /= 64
+    params["conv5"]["bias"] -= brightness / 64
+    params["adjust"] = {"gain": np.float32(1e-3), "bias": np.float32(-2)}
+    return {"params": params}
