@@ -154,7 +154,8 @@ def write_report(args, summaries: dict, runs: dict) -> None:
     (output / "table.md").write_text(text)
     for name, figure in plots.figures(summaries, eao=eao).items():
         figure.savefig(output / f"{name}.png", dpi=150)
-    title = f"{', '.join(summaries)} on {args.benchmark}"
+    named = next(iter(summaries)) if len(summaries) == 1 else f"{len(summaries)} trackers"
+    title = f"{named} on {args.benchmark}"
     (output / "report.html").write_text(html_report.build(title, summaries, runs, eao=eao))
     print(text)
 

@@ -73,7 +73,7 @@ def precision_plot(summaries: dict) -> Figure:
 
 
 def _curves(summaries, thresholds, curve, score, labels):
-    figure, axes = _figure(5.6, 4.2)
+    figure, axes = _figure(7.2, 4.2)
     looks = _looks(summaries)
     for name in sorted(summaries, key=lambda name: -summaries[name][score]):
         found = summaries[name]
@@ -81,9 +81,12 @@ def _curves(summaries, thresholds, curve, score, labels):
         axes.plot(thresholds, found["curves"][curve], label=label, **looks[name])
     axes.set(xlim=(0, thresholds[-1]), ylim=(0, 1), xlabel=labels[0], ylabel=labels[1])
     axes.set_title(labels[2], loc="left")
-    place = "lower left" if curve == "success" else "lower right"
-    axes.legend(loc=place, fontsize=9, frameon=True, framealpha=0.85, edgecolor="none")
+    _legend_beside(axes)
     return figure
+
+
+def _legend_beside(axes):
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=9, frameon=False)
 
 
 def eao_plot(summaries: dict, *, low: int, high: int) -> Figure:
@@ -97,7 +100,7 @@ def eao_plot(summaries: dict, *, low: int, high: int) -> Figure:
     Returns:
       Figure.
     """
-    figure, axes = _figure(6.4, 4.2)
+    figure, axes = _figure(7.2, 4.2)
     looks = _looks(summaries)
     for name in sorted(summaries, key=lambda name: -summaries[name]["eao"]):
         found = summaries[name]
@@ -109,7 +112,7 @@ def eao_plot(summaries: dict, *, low: int, high: int) -> Figure:
     axes.set(xlim=(0, longest), ylim=(0, 1), xlabel="run length in frames")
     axes.set(ylabel="expected average overlap")
     axes.set_title(f"EAO (mean from {low} to {high})", loc="left")
-    axes.legend(loc="upper right", fontsize=9, framealpha=0.85, edgecolor="none")
+    _legend_beside(axes)
     return figure
 
 
@@ -124,7 +127,7 @@ def attribute_bars(summaries: dict) -> Figure:
     """
     attributes = next(iter(summaries.values()))["attributes"]
     names, looks = list(attributes), _looks(summaries)
-    figure, axes = _figure(max(5.6, 1.2 + 0.25 * len(names) * (1 + len(summaries))), 4.2)
+    figure, axes = _figure(np.clip(1.2 + 0.25 * len(names) * (1 + len(summaries)), 5.6, 12), 4.2)
     width = 0.8 / len(summaries)
     for index, (name, found) in enumerate(summaries.items()):
         places = np.arange(len(names)) + (index + 0.5) * width - 0.4
@@ -135,10 +138,8 @@ def attribute_bars(summaries: dict) -> Figure:
     axes.tick_params(axis="x", length=0)
     axes.grid(visible=False, axis="x")
     axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(0, 1), ylabel="AUC")
-    axes.set_title("AUC by attribute (number of sequences)", loc="left", pad=26)
-    axes.legend(
-        loc="lower right", bbox_to_anchor=(1, 1), ncols=6, fontsize=9, frameon=False, borderpad=0
-    )
+    axes.set_title("AUC by attribute (number of sequences)", loc="left")
+    _legend_beside(axes)
     return figure
 
 

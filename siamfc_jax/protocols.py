@@ -202,11 +202,9 @@ def report(sequences, protocol: str, folder, *, low: int, high: int) -> dict:
             present = np.array([np.isfinite(region).all() for region in run.regions])
             pair = (trajectory.codes, values) if protocol == "supervised" else (values, present)
             runs[sequence.name].append(pair)
-            times = path.with_name(f"{path.stem}_time.value")
-            if times.is_file():
-                spent = np.array(times.read_text().split(), float)
-                seconds.append(spent[trajectory.codes == trajectories.TRACKED])
-    spent = np.concatenate([*seconds, np.zeros(0)])
+            spent = trajectories.read_seconds(path, len(trajectory.codes))
+            seconds.append(spent[trajectory.codes == trajectories.TRACKED])
+    spent = np.concatenate(seconds)
     if protocol == "supervised":
         found = vot.supervised_report(runs, low=low, high=high)
     else:

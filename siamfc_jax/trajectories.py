@@ -106,3 +106,28 @@ def read_trajectory(path) -> Trajectory:
                 f"{path}, line {number}: expected x,y,w,h or a code 0, 1, 2, got {line[:80]!r}"
             )
     return Trajectory(np.array(codes), np.array(boxes).reshape(-1, 4))
+
+
+def read_seconds(path, length: int) -> np.ndarray:
+    """Reads the times that belong to a run.
+
+    Args:
+      path: of the run, `NAME.txt`; the times are in `NAME_time.value`.
+      length: number of frames.
+
+    Returns:
+      f64[length]; NaN where the file is missing, has a blank line or ends early, as
+      the toolkit's do for frames without a box.
+
+    Raises:
+      ValueError: a line is no number, or there are more than frames.
+    """
+    path = pathlib.Path(path).with_name(f"{pathlib.Path(path).stem}_time.value")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    try:
+        values = [float(line) if line.strip() else np.nan for line in lines]
+    except ValueError as error:
+        raise ValueError(f"{path}: expected one number a frame ({error})") from None
+    if len(values) > length:
+        raise ValueError(f"{path} has {len(values)} lines, the run has {length} frames")
+    return np.array([*values, *[np.nan] * (length - len(values))])

@@ -45,3 +45,17 @@ def test_trajectory_errors(tmp_path):
         path.write_text(f"1\n{line}\n1,2,3,4\n")
         with pytest.raises(ValueError, match="line 2: expected x,y,w,h or a code 0, 1, 2, got"):
             trajectories.read_trajectory(path)
+
+
+def test_seconds_may_be_missing(tmp_path):
+    path = tmp_path / "a_001.txt"
+    np.testing.assert_array_equal(trajectories.read_seconds(path, 2), [np.nan] * 2)
+    times = tmp_path / "a_001_time.value"
+    times.write_text("0.5\n\n0.25\n")
+    seconds = trajectories.read_seconds(path, 4)
+    np.testing.assert_array_equal(seconds, [0.5, np.nan, 0.25, np.nan])
+    with pytest.raises(ValueError, match=r"a_001_time.value has 3 lines, the run has 2 frames"):
+        trajectories.read_seconds(path, 2)
+    times.write_text("fast\n")
+    with pytest.raises(ValueError, match=r"a_001_time.value: expected one number a frame"):
+        trajectories.read_seconds(path, 2)
