@@ -1,0 +1,73 @@
+"""The documentation tells the truth: its Python runs, its commands are parsed."""
+
+import argparse
+import importlib
+import pathlib
+import re
+import shlex
+
+import numpy as np
+import pytest
+import tiny_networks
+
+from siamfc_jax import checkpoints, video
+from siamfc_jax.config import TrackerConfig
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMAND = re.compile(r"^(?: {4})?python (.*(?:\\\n.*)*)$", re.MULTILINE)
+COMMANDS = [
+    (page.name, re.sub(r"\\\n", " ", words))
+    for page in PAGES
+    for words in COMMAND.findall(page.read_text(encoding="utf-8"))
+]
+
+
+class Parsed(BaseException):
+    """Says that a command line was accepted."""
+
+
+@pytest.fixture
+def parse_only(monkeypatch):
+    """Lets commands parse their words and do nothing else."""
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(self, args=None, namespace=None):
+        parse(self, args, namespace)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+
+
+@pytest.mark.parametrize("page, text", COMMANDS)
+def test_command_is_parsed(parse_only, page, text):
+    first, *words = shlex.split(text, comments=True)
+    name = words.pop(0) if first == "-m" else first.removesuffix(".py")
+    with pytest.raises(SystemExit if "--help" in words else Parsed):
+        importlib.import_module(name).main(words)
+
+
+def test_unknown_flag_would_be_seen(parse_only, capsys):
+    with pytest.raises(SystemExit):
+        importlib.import_module("track").main(["--serve", "--no-such-flag"])
+    assert "unrecognized arguments: --no-such-flag" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_runs(page, monkeypatch, tmp_path):
+    """Runs a page's blocks one after the other, with a tiny network for the shipped one."""
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+    variables = tiny_networks.variables()
+    network = checkpoints.Model(variables, tiny_networks.CONFIG, TrackerConfig(num_scales=1))
+    checkpoints.save_model(tmp_path / "siamfc-small", network)
+    monkeypatch.setattr(checkpoints, "PRETRAINED", tmp_path)
+    frames = np.random.default_rng(0).integers(0, 255, (3, 144, 176, 3), np.uint8)
+    np.save(tmp_path / "clip.npy", frames)
+    with video.video_writer(tmp_path / "clip.mp4", frames[0].shape, fps=10) as write:
+        for frame in frames:
+            write(frame)
+    monkeypatch.chdir(tmp_path)
+    names = {"frames": frames, "__name__": page.stem}
+    for block in blocks:
+        exec(compile(block, page.name, "exec"), names)
+    assert page.name != "api.md" or len((tmp_path / "out.csv").read_text().splitlines()) == 5
