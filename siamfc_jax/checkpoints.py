@@ -53,9 +53,9 @@ def save_model(path, model: Model) -> None:
     """
     path = pathlib.Path(path).absolute()
     if path.exists():
-        if not (path / "config.json").is_file():
+        if not ((path / "config.json").is_file() and (path / "variables").is_dir()):
             raise ValueError(f"{path} exists and is no model folder; choose another place")
-        shutil.rmtree(path)
+        shutil.rmtree(path / "variables")  # nothing else, as a card may lie beside it
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path / "variables", jax.device_get(model.variables))
     text = configs.to_json(model=model.model_config, tracker=model.tracker_config)
@@ -95,7 +95,7 @@ def load_model(source) -> Model:
             shapes = checkpointer.metadata(path / "variables").item_metadata.tree
             target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
             variables = checkpointer.restore(path / "variables", target)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"model at {source} cannot be read: {reason}") from error
     loaded = Model(jax.tree.map(np.asarray, variables), found["model"], found["tracker"])
