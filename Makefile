@@ -1,5 +1,7 @@
 # make demo    track a real clip with the weights that ship
 # make test    lint and all tests
+# make contrib      OpenCV with its extra modules, for `evaluate.py --tracker`
+# make test-kits    the tests against got10k and the VOT toolkit
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +10,7 @@ JAX := $(shell if nvidia-smi >/dev/null 2>&1; then echo 'jax[cuda]'; \
 	elif [ -e /dev/accel0 ] || { [ -e /dev/vfio/0 ] && env | grep -q '^TPU_'; }; \
 	then echo 'jax[tpu]'; else echo jax; fi)
 
-.PHONY: demo test env lint format clean
+.PHONY: demo test env lint format clean contrib test-kits
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -51,4 +53,23 @@ $(VENV)/.test: $(VENV)/.env requirements-test.txt
 
 $(VENV)/.demo: $(VENV)/.env requirements-demo.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements-demo.txt
+	@touch $@
+
+contrib: build/contrib/.done
+
+# Beside the environment, where it would take the place of the project's OpenCV.
+build/contrib/.done: $(VENV)/.env
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --upgrade \
+		--target build/contrib 'opencv-contrib-python-headless>=5'
+	@touch $@
+
+test-kits: build/kits/.done
+	build/kits/bin/python -m pytest tests/test_adapters.py tests/test_regions.py
+
+# The kits' own environment, which sees the packages of the project's behind its own.
+build/kits/.done: $(VENV)/.test requirements-kits.txt
+	$(PYTHON) -m venv build/kits
+	build/kits/bin/python -m pip install -q --disable-pip-version-check -r requirements-kits.txt
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		> "$$(build/kits/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz.pth"
 	@touch $@

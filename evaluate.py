@@ -87,7 +87,9 @@ def run(args) -> None:
         evaluation.write_archive(path, output, [s.name for s in sequences], *benchmark.server)
         print(f"the true boxes are not published; send {path} to the server")
         return
-    folders = [pathlib.Path(folder) for folder in args.results or [output]]
+    folders = [pathlib.Path(folder).resolve() for folder in args.results or [output]]
+    if len({folder.name for folder in folders}) < len(folders):
+        raise ValueError("--results needs folders of different names, they name the trackers")
     summaries = {folder.name: summarize(args, sequences, folder) for folder in folders}
     # Pictures show the first tracker, where there is one run a sequence.
     shown = protocol_of(args) == "ope"
@@ -118,7 +120,7 @@ def protocol_of(args) -> str:
 
 def eao_range(args):
     """Returns the run lengths of EAO, None for a benchmark without it."""
-    return args.eao or BENCHMARKS[args.benchmark].eao
+    return BENCHMARKS[args.benchmark].eao and (args.eao or BENCHMARKS[args.benchmark].eao)
 
 
 def collect(args, sequences, folder) -> dict:

@@ -90,10 +90,12 @@ def follow(track, frames, box):
       Step of each frame.
 
     Raises:
-      ValueError: the tracker yields fewer boxes than there are frames.
+      ValueError: the first box is none, or the tracker yields too few.
     """
-    reads = []
-    steps = track(_timed(frames, reads), np.asarray(box, np.float32))
+    reads, box = [], np.asarray(box, np.float32)
+    if not (np.isfinite(box).all() and (box[2:] > 0).all()):
+        raise ValueError(f"the first frame needs a box of positive size, got {box.tolist()}")
+    steps = track(_timed(frames, reads), box)
     for index in range(len(frames)):
         known, begin = len(reads), time.perf_counter()
         output = next(steps, None)

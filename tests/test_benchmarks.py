@@ -1,5 +1,8 @@
 """Every benchmark's reader on a tiny tree in its published layout."""
 
+import pathlib
+import re
+
 import numpy as np
 import pytest
 from test_sequences import write_boxes, write_images
@@ -138,3 +141,10 @@ def test_missing_frames_are_named(tmp_path, read, make):
     next(tmp_path.rglob("00000002.jpg")).unlink()
     with pytest.raises(ValueError, match=r"3 boxes but 2 images in .*; the first one missing is"):
         read(tmp_path)
+
+
+def test_every_benchmark_is_documented():
+    text = (pathlib.Path(__file__).parents[1] / "docs" / "evaluation.md").read_text()
+    rows = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+    named = set(re.findall(r"`([a-z0-9-]+)`", rows)) | {f"vot{year}" for year in range(2015, 2023)}
+    assert set(benchmarks.BENCHMARKS) <= named

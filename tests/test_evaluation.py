@@ -91,3 +91,14 @@ def test_bad_result_files_are_named(tmp_path, text, message):
         (tmp_path / "a.txt").write_text(text)
     with pytest.raises(ValueError, match=message):
         evaluation.read_result(tmp_path, "a", 2, one_based=False)
+
+
+@pytest.mark.parametrize("box", [[np.nan] * 4, [1, 2, 0, 4]])
+def test_a_sequence_must_begin_with_a_box(box):
+    with pytest.raises(ValueError, match=r"first frame needs a box of positive size, got \["):
+        evaluation.one_pass(identity, make_sequence(), box=box)
+
+
+def test_archives_need_every_result(tmp_path):
+    with pytest.raises(ValueError, match=r"no .*a.txt; the server needs a result of every"):
+        evaluation.write_archive(tmp_path / "a.zip", tmp_path, ["a"], "{0}.txt", None)
