@@ -1,0 +1,112 @@
+"""Files of PyTorch, read without PyTorch.
+
+`torch.save` writes a pickle beside the bytes of the tensors. The pickle is read by a
+reader that knows dicts and tensors and refuses every other class or function, so that
+a file from anywhere can be opened.
+"""
+
+import collections
+import pickle
+import zipfile
+from typing import NamedTuple
+
+import numpy as np
+
+_STORAGES = {
+    "DoubleStorage": np.dtype("<f8"),
+    "FloatStorage": np.dtype("<f4"),
+    "HalfStorage": np.dtype("<f2"),
+    "LongStorage": np.dtype("<i8"),
+}
+
+
+def read_state_dict(path) -> dict:
+    """Reads the tensors of a `state_dict`.
+
+    Args:
+      path: what `torch.save` wrote, before version 1.6 or since.
+
+    Returns:
+      name -> array, in the order of the file.
+
+    Raises:
+      ValueError: the file is damaged, or holds something else than named tensors.
+    """
+    with open(path, "rb") as file:
+        try:
+            tree, storages = (_read_zip if zipfile.is_zipfile(file) else _read_legacy)(file)
+            return {name: tensor.read(storages) for name, tensor in tree.items()}
+        except Exception as error:  # a damaged pickle may raise whatever it likes
+            raise ValueError(
+                f"{path} is no state_dict of tensors ({error}); "
+                "write one with torch.save(net.state_dict(), FILE)"
+            ) from error
+
+
+def _read_zip(file):
+    with zipfile.ZipFile(file) as archive:
+        entry = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+        unpickler = _Unpickler(archive.open(entry))
+        tree = unpickler.load()
+        folder = entry.removesuffix("data.pkl") + "data/"
+        return tree, {key: archive.read(folder + key) for key in unpickler.dtypes}
+
+
+def _read_legacy(file):
+    """Reads the form before PyTorch 1.6: five pickles, then the storages."""
+    file.seek(0)
+    for _ in range(3):  # a magic number, a version, the sizes of types
+        _Unpickler(file).load()
+    unpickler = _Unpickler(file)
+    tree, keys = unpickler.load(), _Unpickler(file).load()
+    storages = {}
+    for key in keys:
+        count = int.from_bytes(file.read(8), "little")
+        storages[key] = file.read(count * unpickler.dtypes[key].itemsize)
+    return tree, storages
+
+
+class _Tensor(NamedTuple):
+    """Where a tensor lies: in the storage `key`, of which it takes every `strides` element."""
+
+    key: str
+    dtype: np.dtype
+    offset: int
+    shape: tuple
+    strides: tuple
+
+    def read(self, storages):
+        size = self.dtype.itemsize
+        # NumPy refuses what does not lie within the storage.
+        return np.ndarray(
+            self.shape,
+            self.dtype,
+            storages[self.key],
+            self.offset * size,
+            [stride * size for stride in self.strides],
+        )
+
+
+class _Unpickler(pickle.Unpickler):
+    """Rebuilds dicts of tensors and refuses anything else, so that no file can run code."""
+
+    def __init__(self, file):
+        super().__init__(file, encoding="utf-8")
+        self.dtypes = {}
+
+    def find_class(self, module, name):
+        if (module, name) == ("collections", "OrderedDict"):
+            return collections.OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return self._tensor
+        if module == "torch" and name in _STORAGES:
+            return name
+        raise pickle.UnpicklingError(f"{module}.{name} is no tensor")
+
+    def persistent_load(self, pid):
+        _, storage, key, *_ = pid
+        self.dtypes[key] = _STORAGES[storage]
+        return key
+
+    def _tensor(self, key, offset, shape, strides, *_):
+        return _Tensor(key, self.dtypes[key], offset, shape, strides)
