@@ -1,10 +1,10 @@
 """Convolution and pooling without padding, in the form each platform runs best.
 
 GPU and TPU get XLA's own operations. On a CPU those reach a tenth to a half of
-the machine's matmul rate (grouped gradients less), so there a convolution is
-`k` matmuls, one for each kernel row, over a column-gathered image, one image at
-a time so that the gathered columns stay in the cache; its gradients have the
-same form. `benchmarks/convolution.py` times both forms layer by layer.
+the machine's matmul rate (grouped gradients less), so there a convolution is one
+matmul: the columns under a kernel row meet all kernel rows at once, and shifted
+rows of the products are added up. One image at a time, so that the products stay
+in the cache. `benchmarks/tracking.py` times the network layer by layer.
 """
 
 import functools
@@ -15,12 +15,14 @@ import numpy as np
 from jax import lax
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-_MATMUL_DEPTH = 144  # values a CPU matmul should sum over; 132 in the paper's first layer
+_MAX_PRODUCTS = 5_000_000  # a group's products, in values; more would leave the cache
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnames=("stride", "groups"))
 def convolve(images, kernel, stride=1, groups=1):
     """Convolves a batch of images with one kernel; no padding.
+
+    Under `vmap` the result is right but slow on a CPU: many batches are better one
+    batch.
 
     Args:
       images: f32 or bf16[B, H, W, C].
@@ -45,39 +47,6 @@ def convolve(images, kernel, stride=1, groups=1):
         cpu=functools.partial(_matmuls, stride, groups),
         default=functools.partial(_plain, stride, groups),
     )
-
-
-def _forward(images, kernel, stride, groups):
-    return convolve(images, kernel, stride, groups), (images, kernel)
-
-
-def _backward(stride, groups, residuals, cotangent):
-    def images_gradient(images, kernel, cotangent):
-        return jax.vjp(lambda x: _plain(stride, groups, x, kernel), images)[1](cotangent)[0]
-
-    def kernel_gradient(images, kernel, cotangent):
-        return jax.vjp(lambda w: _plain(stride, groups, images, w), kernel)[1](cotangent)[0]
-
-    # Apart, so that the gradient of the first layer's images, never used, is never computed.
-    arrays = (*residuals, cotangent)
-    return (
-        lax.platform_dependent(
-            *arrays,
-            # Only the first layer has a stride, and nobody asks for its images' gradient.
-            cpu=functools.partial(_matmuls_images_gradient, groups)
-            if stride == 1
-            else images_gradient,
-            default=images_gradient,
-        ),
-        lax.platform_dependent(
-            *arrays,
-            cpu=functools.partial(_matmuls_kernel_gradient, stride, groups),
-            default=kernel_gradient,
-        ),
-    )
-
-
-convolve.defvjp(_forward, _backward)
 
 
 def correlate(exemplars, searches):
@@ -158,57 +127,38 @@ def _plain(stride, groups, images, kernel):
     )
 
 
-def _strips(image, size, stride, shape):
-    """Yields what the output sees of the image, a few kernel rows at a time.
-
-    Each strip is [*shape, rows * size * C]: the columns of a window side by side, and as many
-    of its rows as make a matmul deep enough. A whole window at once would leave the cache.
-    """
-    height, width = ((extent - 1) * stride + 1 for extent in shape)
-    columns = jnp.concatenate([image[:, j : j + width : stride] for j in range(size)], axis=-1)
-    rows = max(1, _MATMUL_DEPTH // columns.shape[-1])
-    for first in range(0, size, rows):
-        seen = range(first, min(first + rows, size))
-        yield jnp.concatenate([columns[i : i + height : stride] for i in seen], axis=-1)
-
-
 def _matmuls(stride, groups, images, kernel):
-    size = kernel.shape[0]
-    shape = [(extent - size) // stride + 1 for extent in images.shape[1:3]]
+    size, depth = kernel.shape[0], kernel.shape[-1] // groups
+    height, width = ((extent - size) // stride + 1 for extent in images.shape[1:3])
+    # A patch is `deep` kernel rows high: few make many products, many make many copies.
+    deep = stride
+    while height * width * depth * -(-size // deep) > _MAX_PRODUCTS and deep < size:
+        deep += stride
+    patches = -(-size // deep)
+    rows = height + (patches - 1) * deep // stride
+    kernel = jnp.pad(kernel, ((0, patches * deep - size), (0, 0), (0, 0), (0, 0)))
+    span = (rows - 1) * stride + deep
+    images = jnp.pad(images, ((0, 0), (0, max(0, span - images.shape[1])), (0, 0), (0, 0)))
 
-    def convolve_image(image):
+    @functools.partial(jax.checkpoint, prevent_cse=False)  # copies are cheaper than memory
+    def convolve_image(image, kernel):
         outputs = []
         for part, weights in zip(
             jnp.split(image, groups, -1), jnp.split(kernel, groups, -1), strict=True
         ):
-            weights = weights.reshape(-1, weights.shape[-1])
-            output = 0
-            for strip in _strips(part, size, stride, shape):
-                output += strip @ weights[: strip.shape[-1]]
-                weights = weights[strip.shape[-1] :]
-            outputs.append(output)
+            patch = _neighbours(_neighbours(part, size, stride, width, 1), deep, stride, rows, 0)
+            weights = weights.reshape(patches, patch.shape[-1], depth)
+            products = jnp.einsum("hwk,pkd->hwpd", patch, weights)
+            outputs.append(
+                sum(products[p * deep // stride :][:height, :, p] for p in range(patches))
+            )
         return jnp.concatenate(outputs, axis=-1)
 
-    return lax.map(convolve_image, images)
+    return lax.map(lambda image: convolve_image(image, kernel), images)
 
 
-def _matmuls_images_gradient(groups, images, kernel, cotangent):
-    # The transpose of a convolution of stride 1: the padded cotangent meets the turned kernel.
-    del images
-    size, _, depth, _ = kernel.shape
-    turned = kernel[::-1, ::-1].reshape(size, size, depth, groups, -1)
-    turned = turned.transpose(0, 1, 4, 3, 2).reshape(size, size, -1, groups * depth)
-    margin = (size - 1, size - 1)
-    return _matmuls(1, groups, jnp.pad(cotangent, ((0, 0), margin, margin, (0, 0))), turned)
-
-
-def _matmuls_kernel_gradient(stride, groups, images, kernel, cotangent):
-    def add_image(total, pair):
-        gradients = []
-        for part, outer in zip(*(jnp.split(array, groups, -1) for array in pair), strict=True):
-            strips = _strips(part, kernel.shape[0], stride, outer.shape[:2])
-            rows = [jnp.einsum("hwk,hwd->kd", strip, outer) for strip in strips]
-            gradients.append(jnp.concatenate(rows).reshape(*kernel.shape[:3], -1))
-        return total + jnp.concatenate(gradients, axis=-1), None
-
-    return lax.scan(add_image, jnp.zeros_like(kernel), (images, cotangent))[0]
+def _neighbours(image, count, stride, positions, axis):
+    """Puts `count` neighbours along an axis side by side in the channels, at each position."""
+    stop = (positions - 1) * stride + 1
+    shifts = [lax.slice_in_dim(image, i, i + stop, stride, axis) for i in range(count)]
+    return jnp.concatenate(shifts, axis=-1)
