@@ -16,14 +16,14 @@ import types
 import urllib.error
 import urllib.request
 
-import jax
 import numpy as np
 import pytest
+import tiny_networks
 
 import track
-from siamfc_jax import model, video
+from siamfc_jax import video
 from siamfc_jax.checkpoints import Model, save_model
-from siamfc_jax.config import ModelConfig, TrackerConfig
+from siamfc_jax.config import TrackerConfig
 
 pytest.importorskip("starlette", reason="needs pip install -r requirements-web.txt")
 pytest.importorskip("uvicorn", reason="needs pip install -r requirements-web.txt")
@@ -49,9 +49,8 @@ def folder(tmp_path_factory):
             frame = scene.copy()
             frame[15:35, 20 + number : 44 + number] = patch
             write(frame)
-    settings = ModelConfig(width=0.05, first_kernel=7)
-    variables = model.init_variables(jax.random.key(0), config=settings)
-    save_model(root / "weights", Model(variables, settings, TrackerConfig(num_scales=1)))
+    network = Model(tiny_networks.variables(), tiny_networks.CONFIG, TrackerConfig(num_scales=1))
+    save_model(root / "weights", network)
     (root / "temporary").mkdir()
     return root
 
@@ -320,8 +319,9 @@ def test_in_a_browser(browser, server, folder, tmp_path, size):
         assert complaints == []
 
 
-def test_nothing_is_left_at_the_end(server, folder):
-    assert list(folder.glob("temporary/siamfc_jax-*/*/clip")) or not CHROMIUM
+def test_nothing_is_left_at_the_end(server, ask, folder):
+    assert ask("PUT", "/clips", (folder / "clip.mp4").read_bytes())[0] == 200
+    assert list(folder.glob("temporary/siamfc_jax-*/*/clip"))
     server.process.send_signal(signal.SIGTERM)
     server.process.wait(timeout=30)
     assert not list(folder.glob("temporary/siamfc_jax-*"))
