@@ -105,7 +105,7 @@ def run(args) -> int:
                 if args.output or args.show:
                     if args.show_response:
                         before = found.states
-                        maps = tracker.respond_many(params, before, frame, config=settings)
+                        maps = tracker.respond(params, before, frame, config=settings)
                         frame = display.blend_responses(frame, *maps, before.center)
                     frame = display.draw(frame, found.boxes, found.scores, names)
                 if args.output:

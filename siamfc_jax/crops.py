@@ -4,7 +4,6 @@ The same crop serves training and tracking: bilinear, at sub-pixel positions,
 without a low-pass filter when it shrinks, outside the image a constant colour.
 """
 
-import jax
 import jax.numpy as jnp
 
 
@@ -53,16 +52,19 @@ def crop(image, center, side, fill, *, size):
 
 
 def crop_pyramid(image, center, sides, fill, *, size):
-    """Cuts squares of several sides around one centre; otherwise as `crop`.
+    """Cuts squares of several sides around one centre, or each of several centres.
 
     Args:
       image: u8 or f32[H, W, 3].
-      center: f32[2] `(x, y)`.
-      sides: f32[S].
-      fill: f32[3].
+      center: f32[..., 2] `(x, y)`.
+      sides: f32[..., S].
+      fill: f32[..., 3].
       size: side of each result in pixels.
 
     Returns:
-      f32[S, size, size, 3].
+      f32[..., S, size, size, 3], otherwise as `crop`.
     """
-    return jax.vmap(lambda side: crop(image, center, side, fill, size=size))(sides)
+    cut = jnp.vectorize(
+        lambda *window: crop(image, *window, size=size), signature="(p),(),(c)->(r,q,c)"
+    )
+    return cut(center[..., None, :], sides, fill[..., None, :])

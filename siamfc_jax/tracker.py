@@ -1,12 +1,13 @@
-"""One object, one frame: the algorithm.
+"""One frame, one object or several: the algorithm.
 
     state = init(params, frame, box, config=config)
     state, box, score = step(params, state, frame, config=config)
 
-One jitted call takes the uint8 frame to the box: crops of all scales, embedding,
-correlation, up-sampling, scale penalty, window, peak, damped scale. Both
-functions are pure: `lax.scan` over frames and `jax.vmap` over states give the
-boxes that the loop gives. One compilation for each frame size.
+One jitted call cuts the searches of all scales out of the uint8 frame, another takes
+them to the box: embedding, correlation, up-sampling, scale penalty, window, peak,
+damped scale. Both functions are pure: `lax.scan` over frames and `jax.vmap` over
+states give the boxes that the loop gives; several objects go faster as one stacked
+state, through one batch of the network. Only cutting compiles for each frame size.
 Bertinetto et al. 2016, section 3.4; tracking/tracker.m, tracker_eval.m.
 """
 
@@ -21,7 +22,7 @@ from jax import lax
 from siamfc_jax import model
 from siamfc_jax.checkpoints import Model, load_model
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.crops import crop, crop_pyramid, mean_color
+from siamfc_jax.crops import crop_pyramid, mean_color
 from siamfc_jax.geometry import (
     EXEMPLAR_SIZE,
     SEARCH_SIZE,
@@ -32,15 +33,14 @@ from siamfc_jax.geometry import (
     make_box,
     scale_factors,
 )
-
-UPSAMPLING = 16  # samples from one response cell to the next (tracker.m, responseUp)
+from siamfc_jax.peaks import find_peak
 
 
 class State(NamedTuple):
-    """What the tracker knows about one object.
+    """What the tracker knows about one object; of N objects, each array is [N, ...].
 
     Attributes:
-      exemplar: f32[6, 6, C] features of the object in the first frame.
+      exemplar: f32[1, 6, 6, C] features of the object in the first frame.
       center: f32[2] `(x, y)` in frame pixels.
       size: f32[2] width and height in frame pixels.
       initial_size: f32[2] of the first frame.
@@ -54,48 +54,29 @@ class State(NamedTuple):
     fill: jax.Array
 
 
-class Peak(NamedTuple):
-    """Where the response says the object is.
-
-    Attributes:
-      scale: i32[] index of the chosen scale.
-      offset: f32[2] `(x, y)` from the response's centre, in cells.
-      score: f32[] logit at that place, before penalty and window.
-    """
-
-    scale: jax.Array
-    offset: jax.Array
-    score: jax.Array
-
-
 def prepare(loaded: Model):
     """Returns what `init` and `step` take: the variables, folded, on the device."""
     return jax.device_put(model.fold_batch_norm(loaded.variables))
 
 
-@functools.partial(jax.jit, static_argnames="config")
 def init(params, frame, box, *, config: TrackerConfig) -> State:
-    """Looks at an object for the first time.
+    """Looks at an object for the first time, or at several.
 
     Args:
       params: of `prepare`.
       frame: u8[H, W, 3] RGB.
-      box: f32[4] `[x, y, w, h]` in frame pixels; see `geometry.check_box`.
+      box: f32[4] `[x, y, w, h]` in frame pixels, see `geometry.check_box`; or f32[N, 4].
       config: settings of the tracker.
 
     Returns:
-      The state for the first `step`.
+      The state for the first `step`; its arrays are stacked where the boxes are.
     """
-    center, size = center_of(box), box[2:]
-    fill = mean_color(frame)
-    side = exemplar_side(size, context=config.context)
-    exemplar = crop(frame, center, side, fill, size=EXEMPLAR_SIZE)
-    return State(model.embed(params, exemplar[None])[0], center, size, size, fill)
+    state = _cut_exemplar(frame, box, config=config)
+    return state._replace(exemplar=_embed(params, state.exemplar))
 
 
-@functools.partial(jax.jit, static_argnames="config")
 def step(params, state: State, frame, *, config: TrackerConfig):
-    """Finds the object in the next frame.
+    """Finds the object in the next frame, or all of several in one pass of the network.
 
     Args:
       params: as of `init`.
@@ -104,105 +85,99 @@ def step(params, state: State, frame, *, config: TrackerConfig):
       config: settings of the tracker.
 
     Returns:
-      (new state, box f32[4] in frame pixels, score f32[] logit of the peak).
+      (new state, box f32[4] in frame pixels, score f32[] logit of the peak); all
+      stacked where the state is.
     """
-    logits, sides = respond(params, state, frame, config=config)
-    peak = find_peak(logits, config=config)
-    factor = scale_factors(config.num_scales, step=config.scale_step)[peak.scale]
-    moved = state.center + cells_to_frame(peak.offset, sides[peak.scale])
-    center = jnp.clip(moved, 0, jnp.array(frame.shape[1::-1], jnp.float32))
-    # One factor for both sides, so that clamping keeps the shape of the box.
-    growth = state.size[0] / state.initial_size[0] * (1 + config.scale_rate * (factor - 1))
-    size = state.initial_size * jnp.clip(growth, config.min_scale, config.max_scale)
-    state = state._replace(center=center, size=size)
-    return state, make_box(center, size), peak.score
+    searches = _cut_searches(state, frame, config=config)
+    frame_size = np.float32(frame.shape[1::-1])
+    return _find(params, state, searches, frame_size, config=config)
 
 
+@functools.partial(jax.jit, static_argnames="config")
 def respond(params, state: State, frame, *, config: TrackerConfig):
     """Scores every shift of the exemplar at every scale around the last position.
 
     Args:
       params: as of `init`.
-      state: where the object was.
+      state: where the object was, or the objects.
       frame: u8[H, W, 3] RGB.
       config: settings of the tracker.
 
     Returns:
-      (logits f32[S, 17, 17], sides f32[S] of the search squares in frame pixels).
+      (logits f32[..., S, 17, 17], sides f32[..., S] of the search squares in frame
+      pixels); stacked where the state is.
     """
+    return _respond(params, state, _cut_searches(state, frame, config=config), config)
+
+
+# Only the functions that cut depend on the frame's size, and they compile in a tenth of the time.
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _cut_exemplar(frame, box, *, config):
+    center, size = center_of(box), box[..., 2:]
+    fill = jnp.broadcast_to(mean_color(frame), (*center.shape[:-1], 3))
+    sides = exemplar_side(size, context=config.context)[..., None]
+    exemplar = crop_pyramid(frame, center, sides, fill, size=EXEMPLAR_SIZE)
+    return State(exemplar, center, size, size, fill)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _cut_searches(state, frame, *, config):
+    sides = _search_sides(state, config)
+    return crop_pyramid(frame, state.center, sides, state.fill, size=SEARCH_SIZE)
+
+
+def _search_sides(state, config):
     side = exemplar_side(state.size, context=config.context) * (SEARCH_SIZE / EXEMPLAR_SIZE)
-    sides = side * scale_factors(config.num_scales, step=config.scale_step)
-    searches = crop_pyramid(frame, state.center, sides, state.fill, size=SEARCH_SIZE)
-    features = model.embed(params, searches)
-    response = model.cross_correlate_all(state.exemplar[None], features)[0]
-    return model.adjust(params, response), sides
+    return jnp.multiply.outer(side, scale_factors(config.num_scales, step=config.scale_step))
+
+
+@jax.jit
+def _embed(params, crops):
+    features = model.embed(params, crops.reshape(-1, *crops.shape[-3:]))
+    return features.reshape(*crops.shape[:-3], *features.shape[1:])
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def init_many(params, frame, boxes, *, config: TrackerConfig) -> State:
-    """Looks at several objects: `init` of each of boxes f32[N, 4], the states stacked."""
-    return jax.vmap(lambda box: init(params, frame, box, config=config))(boxes)
+def _find(params, state, searches, frame_size, *, config):
+    logits, sides = _respond(params, state, searches, config)
+    move = functools.partial(move_to_peak, config=config)
+    if logits.ndim > 3:
+        move = jax.vmap(move, (0, 0, 0, None))
+    return move(state, logits, sides, frame_size)
 
 
-@functools.partial(jax.jit, static_argnames="config")
-def step_many(params, states: State, frame, *, config: TrackerConfig):
-    """Finds several objects: `step` of each of N stacked states; returns all stacked."""
-    return jax.vmap(lambda state: step(params, state, frame, config=config))(states)
+def _respond(params, state, searches, config):
+    correlate = jnp.vectorize(
+        lambda *pair: model.cross_correlate_all(*pair), signature="(e,h,w,c),(m,i,j,c)->(e,m,r,q)"
+    )
+    response = correlate(state.exemplar, _embed(params, searches))
+    logits = model.adjust(params, response.reshape(*response.shape[:-4], -1, *response.shape[-2:]))
+    return logits, _search_sides(state, config)
 
 
-@functools.partial(jax.jit, static_argnames="config")
-def respond_many(params, states: State, frame, *, config: TrackerConfig):
-    """Scores the surroundings of several objects: `respond` of each of N stacked states."""
-    return jax.vmap(lambda state: respond(params, state, frame, config=config))(states)
-
-
-def find_peak(logits, *, config: TrackerConfig) -> Peak:
-    """Finds the best scale, then the best place in it.
+def move_to_peak(state: State, logits, sides, frame_size, *, config: TrackerConfig):
+    """Takes over the place and a share of the scale of the response's peak.
 
     Args:
+      state: where the object was.
       logits: f32[S, R, R].
-      config: scale penalty and window influence.
+      sides: f32[S] of the search squares in frame pixels.
+      frame_size: f32[2] width and height, which the centre does not leave.
+      config: settings of the tracker.
 
     Returns:
-      The peak, at a precision of 1 / 16 cell.
+      As `step` of one object.
     """
-    count, size, _ = logits.shape
-    fine = _upsample(logits)
-    others = np.arange(count) != count // 2
-    penalty = np.where(others, config.scale_penalty, 1.0).astype(np.float32)
-    scale = jnp.argmax(jnp.max(fine, axis=(1, 2)) * penalty)
-    surface = fine[scale] - jnp.min(fine[scale])
-    surface = surface / jnp.maximum(jnp.sum(surface), jnp.finfo(jnp.float32).tiny)
-    hann = np.hanning(fine.shape[-1])
-    window = (np.outer(hann, hann) / hann.sum() ** 2).astype(np.float32)
-    surface = (1 - config.window_influence) * surface + config.window_influence * window
-    row, column = jnp.unravel_index(jnp.argmax(surface), surface.shape)
-    offset = jnp.stack([column, row]) / UPSAMPLING - (size - 1) / 2
-    return Peak(scale, offset.astype(jnp.float32), fine[scale, row, column])
-
-
-def _upsample(logits):
-    matrix = _cubic_matrix(logits.shape[-1])
-    return jnp.einsum("ur,srq,vq->suv", matrix, logits, matrix, precision=lax.Precision.HIGHEST)
-
-
-@functools.cache
-def _cubic_matrix(size):
-    """Returns f32[16 (size - 1) + 1, size]: cell i stands at sample 16 i, so the centre is exact.
-
-    Keys' cubic with a = -.5, that of MATLAB's imresize; the border cell is repeated.
-    """
-    positions = np.arange(UPSAMPLING * (size - 1) + 1) / UPSAMPLING
-    first = np.floor(positions).astype(int)
-    matrix = np.zeros((len(positions), size))
-    for tap in range(-1, 3):
-        distance = np.abs(positions - (first + tap))
-        near = 1.5 * distance**3 - 2.5 * distance**2 + 1
-        far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
-        weights = np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
-        cells = np.clip(first + tap, 0, size - 1)
-        np.add.at(matrix, (np.arange(len(positions)), cells), weights)
-    return matrix.astype(np.float32)
+    peak = find_peak(logits, config=config)
+    factor = scale_factors(config.num_scales, step=config.scale_step)[peak.scale]
+    moved = state.center + cells_to_frame(peak.offset, sides[peak.scale])
+    center = jnp.clip(moved, 0, frame_size)
+    # One factor for both sides, so that clamping keeps the shape of the box.
+    growth = state.size[0] / state.initial_size[0] * (1 + config.scale_rate * (factor - 1))
+    size = state.initial_size * jnp.clip(growth, config.min_scale, config.max_scale)
+    return state._replace(center=center, size=size), make_box(center, size), peak.score
 
 
 @functools.partial(jax.jit, static_argnames="config")

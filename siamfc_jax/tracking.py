@@ -44,8 +44,8 @@ def follow(params, frames, boxes, *, config: TrackerConfig) -> Iterator[Found]:
       An iterator of what was found, the given boxes first.
     """
     number, frame = next(frames)
-    states = tracker.init_many(params, frame, boxes, config=config)
-    jax.block_until_ready(tracker.step_many(params, states, frame, config=config))
+    states = tracker.init(params, frame, boxes, config=config)
+    jax.block_until_ready(tracker.step(params, states, frame, config=config))
     given = Found(number, frame, boxes, np.full(len(boxes), np.nan, np.float32), states, 0.0)
     return _steps(params, given, frames, config)
 
@@ -55,6 +55,6 @@ def _steps(params, given, frames, config):
     states = given.states
     for number, frame in frames:
         before, started = states, time.perf_counter()
-        states, *found = tracker.step_many(params, states, frame, config=config)
+        states, *found = tracker.step(params, states, frame, config=config)
         boxes, scores = map(np.asarray, found)
         yield Found(number, frame, boxes, scores, before, time.perf_counter() - started)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_networks
 
-from siamfc_jax import geometry, tracker
+from siamfc_jax import geometry, peaks, tracker
 from siamfc_jax.checkpoints import Model
 from siamfc_jax.config import FIVE_SCALES, TrackerConfig
 
@@ -39,7 +39,7 @@ def step(state, frame, config=CONFIG):
 
 def test_the_first_state_is_the_box():
     state = init()
-    assert state.exemplar.shape == (6, 6, 6)
+    assert state.exemplar.shape == (1, 6, 6, 6)
     np.testing.assert_array_equal(state.center, [160, 152])
     np.testing.assert_array_equal(state.size, [63.5, 63.5])
     np.testing.assert_array_equal(state.initial_size, state.size)
@@ -49,7 +49,7 @@ def test_the_first_state_is_the_box():
 @pytest.mark.parametrize("config", [SINGLE, CONFIG])
 def test_a_still_frame_moves_the_box_less_than_one_sample(config):
     state, box, _ = step(init(), scene(), config)
-    assert np.abs(state.center - np.array([160, 152])).max() < geometry.STRIDE / tracker.UPSAMPLING
+    assert np.abs(state.center - np.array([160, 152])).max() < geometry.STRIDE / peaks.UPSAMPLING
     np.testing.assert_array_equal(geometry.center_of(box), state.center)
     if config.num_scales == 1:
         np.testing.assert_array_equal(box, BOX)
@@ -64,27 +64,21 @@ def test_the_box_follows_the_object(shift):
 
 
 def test_the_response_moves_by_whole_cells():
-    respond = jax.jit(tracker.respond, static_argnames="config")
-    here, sides = respond(PARAMS, init(), scene(), config=SINGLE)
-    there, _ = respond(PARAMS, init(), scene(16, -8), config=SINGLE)
+    here, sides = tracker.respond(PARAMS, init(), scene(), config=SINGLE)
+    there, _ = tracker.respond(PARAMS, init(), scene(16, -8), config=SINGLE)
     np.testing.assert_allclose(sides, [255], rtol=1e-6)
     np.testing.assert_allclose(there[0, :-1, 2:], here[0, 1:, :-2], atol=1e-3)
     assert here[0].argmax() == 8 * 17 + 8
 
 
-def test_the_best_scale_gives_the_unit_of_the_move_and_part_of_the_growth(monkeypatch):
-    sides = jnp.array([204.0, 255, 318.75])
-
-    def respond(params, state, frame, *, config):  # two cells rightwards, one up
-        return jnp.zeros((3, 17, 17)).at[frame[0, 0, 0], 8 - 1, 8 + 2].set(1.0), sides
-
-    monkeypatch.setattr(tracker, "respond", respond)
-    # Settings of no other test, as what is compiled is kept.
+def test_the_best_scale_gives_the_unit_of_the_move_and_part_of_the_growth():
+    sides, frame_size = jnp.array([204.0, 255, 318.75]), jnp.array([320.0, 304])
     config = TrackerConfig(scale_step=1.25, scale_rate=0.5, window_influence=0.0, max_scale=1.1)
+    move = jax.jit(functools.partial(tracker.move_to_peak, config=config))
+    before = init(box=np.float32([130, 107, 60, 90]))
     for scale, factor in enumerate((0.8, 1, 1.25)):
-        before = init(box=np.float32([130, 107, 60, 90]))
-        frame = np.full((304, 320, 3), scale, np.uint8)
-        state, box, score = step(before, frame, config)
+        logits = jnp.zeros((3, 17, 17)).at[scale, 8 - 1, 8 + 2].set(1.0)  # 2 rightwards, 1 up
+        state, box, score = move(before, logits, sides, frame_size)
         np.testing.assert_allclose(state.center, [160 + 16 * factor, 152 - 8 * factor], rtol=1e-6)
         growth = 1 + 0.5 * (factor - 1)
         # Limited in both sides alike, so that the box keeps its shape.
@@ -106,21 +100,27 @@ def test_loop_is_scan_and_vmap():
         scanned = tracker.track_clip(PARAMS, frames, box, config=CONFIG)
         np.testing.assert_allclose(scanned[0], expected, atol=1e-3)
         np.testing.assert_allclose(scanned[1], scores, atol=1e-4)
-    states = tracker.init_many(PARAMS, frames[0], boxes, config=CONFIG)
+    stacked = mapped = init(frames[0], boxes)
+    in_vmap = jax.jit(jax.vmap(lambda state, frame: step(state, frame), (0, None)))
     for t, frame in enumerate(frames[1:], start=1):
-        respond = tracker.respond_many(PARAMS, states, frame, config=CONFIG)
-        states, found, scores = tracker.step_many(PARAMS, states, frame, config=CONFIG)
-        assert respond[0].shape == (2, 3, 17, 17)
-        np.testing.assert_allclose(found, [track[0][t] for track in looped], atol=1e-3)
-        np.testing.assert_allclose(scores, [track[1][t] for track in looped], atol=1e-4)
+        logits, sides = tracker.respond(PARAMS, stacked, frame, config=CONFIG)
+        assert (logits.shape, sides.shape) == ((2, 3, 17, 17), (2, 3))
+        stacked, *found = step(stacked, frame)
+        mapped, *same = in_vmap(mapped, frame)
+        for part, tolerance in enumerate((1e-3, 1e-4)):
+            expected = [track[part][t] for track in looped]
+            np.testing.assert_allclose(found[part], expected, atol=tolerance)
+            np.testing.assert_allclose(same[part], expected, atol=tolerance)
 
 
-def test_one_compilation_serves_a_whole_video():
+def test_one_compilation_serves_a_whole_video_and_the_network_every_size():
     state, _, _ = step(init(), scene(), SINGLE)
-    compiled = tracker.step._cache_size()
+    cuts, networks = tracker._cut_searches._cache_size(), tracker._find._cache_size()
     for time in range(3):
         state, _, _ = step(state, scene(time), SINGLE)
-    assert tracker.step._cache_size() == compiled
+    assert tracker._cut_searches._cache_size() == cuts
+    step(init(scene()[:200]), scene()[:200], SINGLE)
+    assert tracker._find._cache_size() == networks
 
 
 def clamped(center, size):
@@ -136,69 +136,6 @@ def test_boxes_stay_within_the_frame_and_the_limits():
     assert np.isfinite(score)
     assert clamped([100, 100], [2.0, 2.0])[1][2] == pytest.approx(0.2 * 63.5)
     np.testing.assert_allclose(clamped([100, 100], [640, 640])[1][2:], 5 * 63.5)
-
-
-def peak(logits, **settings):
-    find = jax.jit(functools.partial(tracker.find_peak, config=TrackerConfig(**settings)))
-    return find(jnp.float32(logits))
-
-
-def hill(x, y, size=17):
-    """A smooth response whose maximum lies at (x, y) cells from the centre."""
-    cells = np.arange(size) - (size - 1) / 2
-    return np.exp(-((cells[:, None] - y) ** 2 + (cells[None, :] - x) ** 2) / 18)
-
-
-def test_up_sampling_keeps_every_cell():
-    logits = np.random.default_rng(0).normal(size=(2, 17, 17)).astype(np.float32)
-    fine = tracker._upsample(logits)
-    assert fine.shape == (2, 257, 257)
-    np.testing.assert_allclose(fine[:, ::16, ::16], logits, atol=1e-5)
-    # A cubic with a = -.5 continues straight lines, away from the border.
-    ramp = np.broadcast_to(np.arange(17.0), (1, 17, 17)).astype(np.float32)
-    np.testing.assert_allclose(
-        tracker._upsample(ramp)[0, 100, 16:241], np.arange(16, 241) / 16, atol=1e-5
-    )
-
-
-@pytest.mark.parametrize("x, y", [(0, 0), (3, -2), (-4.5, 0.25), (1.0625, 6.5)])
-def test_the_peak_is_found_between_cells(x, y):
-    found = peak(hill(x, y)[None], num_scales=1, window_influence=0.0)
-    np.testing.assert_allclose(found.offset, [x, y], atol=1 / 16 + 1e-6)
-    assert found.score == pytest.approx(1, abs=0.01)
-    assert found.scale == 0
-
-
-def test_a_change_of_scale_must_be_worth_its_penalty():
-    logits = np.stack([hill(2, 0), 0.98 * hill(0, 0), 0.9 * hill(-2, 0)])
-    kept = peak(logits, scale_penalty=0.97, window_influence=0.0)
-    changed = peak(logits, scale_penalty=0.99, window_influence=0.0)
-    assert (kept.scale, changed.scale) == (1, 0)
-    assert changed.score == pytest.approx(1, abs=0.01)  # before the penalty
-    np.testing.assert_allclose(changed.offset, [2, 0], atol=1e-6)
-
-
-def test_the_window_prefers_what_is_near():
-    logits = 1.05 * hill(6, 0) + hill(-1, 0)
-    far = peak(logits[None], num_scales=1, window_influence=0.0)
-    near = peak(logits[None], num_scales=1, window_influence=0.4)
-    assert far.offset[0] > 5
-    assert -1.1 < near.offset[0] < 0
-    only = peak(logits[None], num_scales=1, window_influence=1.0)
-    np.testing.assert_array_equal(only.offset, [0, 0])
-
-
-def test_a_flat_response_answers_the_centre():
-    found = peak(np.full((3, 17, 17), -2.0))
-    np.testing.assert_array_equal(found.offset, [0, 0])
-    assert found.score == pytest.approx(-2)
-
-
-def test_the_peak_without_jit_is_the_same():
-    logits = jnp.float32(np.random.default_rng(0).normal(size=(3, 17, 17)))
-    eager = tracker.find_peak(logits, config=CONFIG)
-    for ours, theirs in zip(eager, peak(logits), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def loaded():

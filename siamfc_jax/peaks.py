@@ -1,0 +1,79 @@
+"""Where the response has its peak: up-sampling, scale penalty, cosine window.
+
+Bertinetto et al. 2016, section 3.4; tracking/tracker_eval.m.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from siamfc_jax.config import TrackerConfig
+
+UPSAMPLING = 16  # samples from one response cell to the next (tracker.m, responseUp)
+
+
+class Peak(NamedTuple):
+    """Where the response says the object is.
+
+    Attributes:
+      scale: i32[] index of the chosen scale.
+      offset: f32[2] `(x, y)` from the response's centre, in cells.
+      score: f32[] logit at that place, before penalty and window.
+    """
+
+    scale: jax.Array
+    offset: jax.Array
+    score: jax.Array
+
+
+def find_peak(logits, *, config: TrackerConfig) -> Peak:
+    """Finds the best scale, then the best place in it.
+
+    Args:
+      logits: f32[S, R, R].
+      config: scale penalty and window influence.
+
+    Returns:
+      The peak, at a precision of 1 / 16 cell.
+    """
+    count, size, _ = logits.shape
+    fine = _upsample(logits)
+    others = np.arange(count) != count // 2
+    penalty = np.where(others, config.scale_penalty, 1.0).astype(np.float32)
+    scale = jnp.argmax(jnp.max(fine, axis=(1, 2)) * penalty)
+    surface = fine[scale] - jnp.min(fine[scale])
+    surface = surface / jnp.maximum(jnp.sum(surface), jnp.finfo(jnp.float32).tiny)
+    hann = np.hanning(fine.shape[-1])
+    window = (np.outer(hann, hann) / hann.sum() ** 2).astype(np.float32)
+    surface = (1 - config.window_influence) * surface + config.window_influence * window
+    row, column = jnp.unravel_index(jnp.argmax(surface), surface.shape)
+    offset = jnp.stack([column, row]) / UPSAMPLING - (size - 1) / 2
+    return Peak(scale, offset.astype(jnp.float32), fine[scale, row, column])
+
+
+def _upsample(logits):
+    matrix = _cubic_matrix(logits.shape[-1])
+    return jnp.einsum("ur,srq,vq->suv", matrix, logits, matrix, precision=lax.Precision.HIGHEST)
+
+
+@functools.cache
+def _cubic_matrix(size):
+    """Returns f32[16 (size - 1) + 1, size]: cell i stands at sample 16 i, so the centre is exact.
+
+    Keys' cubic with a = -.5, that of MATLAB's imresize; the border cell is repeated.
+    """
+    positions = np.arange(UPSAMPLING * (size - 1) + 1) / UPSAMPLING
+    first = np.floor(positions).astype(int)
+    matrix = np.zeros((len(positions), size))
+    for tap in range(-1, 3):
+        distance = np.abs(positions - (first + tap))
+        near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+        far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+        weights = np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
+        cells = np.clip(first + tap, 0, size - 1)
+        np.add.at(matrix, (np.arange(len(positions)), cells), weights)
+    return matrix.astype(np.float32)
