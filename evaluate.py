@@ -145,14 +145,13 @@ def summarize(args, sequences, folder) -> dict:
 def write_report(args, summaries: dict, runs: dict) -> None:
     """Writes the numbers of one tracker, or those of several by name, as data and to look at."""
     output, eao = pathlib.Path(args.output), eao_range(args)
-    by = "eao" if eao else "success_auc"
     found = next(iter(summaries.values())) if len(summaries) == 1 else summaries
     (output / "summary.json").write_text(json.dumps(found, indent=2) + "\n")
-    text = reports.table(summaries, by=by, heading="tracker")
+    text = reports.table(summaries, heading="tracker")
     for name, summary in summaries.items():
         for key in ("attributes", "sequences"):
             if summary.get(key):
-                text += f"\n{name}\n\n" + reports.table(summary[key], by=by, heading=key[:-1])
+                text += f"\n{name}\n\n" + reports.table(summary[key], heading=key[:-1])
     (output / "table.md").write_text(text)
     for name, figure in plots.figures(summaries, eao=eao).items():
         figure.savefig(output / f"{name}.png", dpi=150)

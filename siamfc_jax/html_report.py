@@ -39,8 +39,7 @@ def build(title: str, summaries: dict, runs: dict, *, eao=None) -> str:
     Returns:
       HTML with all pictures inside.
     """
-    by = "eao" if eao else "success_auc"
-    parts = [f"<h1>{html.escape(title)}</h1>", _table(summaries, by, "tracker")]
+    parts = [f"<h1>{html.escape(title)}</h1>", _table(summaries, "tracker")]
     drawn = {name: _figure(figure) for name, figure in plots.figures(summaries, eao=eao).items()}
     bars = drawn.pop("attributes", None)
     parts.append(f"<div class=pair>{''.join(drawn.values())}</div>")
@@ -62,7 +61,7 @@ def build(title: str, summaries: dict, runs: dict, *, eao=None) -> str:
     for name, summary in summaries.items():
         if "sequences" in summary:
             parts.append(f"<h2>Sequences: {html.escape(name)}</h2>")
-            parts.append(_table(summary["sequences"], by, "sequence"))
+            parts.append(_table(summary["sequences"], "sequence"))
     head = f"<meta charset=utf-8><title>{html.escape(title)}</title><style>{_STYLE}</style>"
     return f"<!doctype html><html lang=en>{head}<body>" + "\n".join(parts) + "</body></html>\n"
 
@@ -111,8 +110,8 @@ def _picture(kind, data):
     return f'<img alt="" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
 
 
-def _table(summaries, by, heading):
-    lines = reports.table(summaries, by=by, heading=heading).splitlines()
+def _table(summaries, heading):
+    lines = reports.table(summaries, heading=heading).splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     cells = ["".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])]
     cells += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows[2:]]

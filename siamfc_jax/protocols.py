@@ -183,20 +183,8 @@ def report(sequences, protocol: str, folder, *, low: int, high: int) -> dict:
     """
     runs, seconds = {}, []
     for sequence in sequences:
-        place, runs[sequence.name] = pathlib.Path(folder) / "baseline" / sequence.name, []
-        size = frame_size(sequence.frames)
-        if protocol == "supervised":
-            first = place / f"{sequence.name}_001.txt"
-            parts = [(path, sequence) for path in sorted(place.glob("*_???.txt")) or [first]]
-        else:
-            parts = [
-                (
-                    place / f"{sequence.name}_{anchor:08d}.txt",
-                    part(sequence, anchor_frames(sequence.anchors, anchor)),
-                )
-                for anchor in anchors_of(sequence)
-            ]
-        for path, run in parts:
+        runs[sequence.name], size = [], frame_size(sequence.frames)
+        for path, run in _vot_runs(sequence, protocol, folder):
             trajectory = trajectories.read_trajectory(path)
             values = trajectories.overlaps(trajectory, run.regions, size)
             present = np.array([np.isfinite(region).all() for region in run.regions])
@@ -211,6 +199,22 @@ def report(sequences, protocol: str, folder, *, low: int, high: int) -> dict:
         lengths = {sequence.name: len(sequence.frames) for sequence in sequences}
         found = vot.multi_start_report(runs, lengths=lengths, low=low, high=high)
     return {**found, **reports.speed(spent, np.full(len(spent), np.nan))}
+
+
+def _vot_runs(sequence, protocol, folder):
+    """Lists (result file, what was run over) of a sequence."""
+    name = sequence.name
+    place = pathlib.Path(folder) / "baseline" / name
+    if protocol == "supervised":
+        found = sorted(place.glob(f"{name}_[0-9][0-9][0-9].txt"))
+        return [(path, sequence) for path in found or [place / f"{name}_001.txt"]]
+    return [
+        (
+            place / f"{name}_{anchor:08d}.txt",
+            part(sequence, anchor_frames(sequence.anchors, anchor)),
+        )
+        for anchor in anchors_of(sequence)
+    ]
 
 
 def supervised(track, sequence) -> tuple[trajectories.Trajectory, np.ndarray]:

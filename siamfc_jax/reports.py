@@ -9,16 +9,17 @@ import numpy as np
 from siamfc_jax import metrics
 from siamfc_jax.otb import ATTRIBUTES
 
+# Numbers of tables in their order; the first that is there ranks the rows.
 COLUMNS = {
-    "success_auc": "AUC",
-    "success_50": "SR .5",
-    "precision_20": "P 20 px",
-    "normalized_precision_20": "P norm .2",
+    "eao": "EAO",
     "ao": "AO",
     "sr50": "SR .50",
     "sr75": "SR .75",
     "f_score": "F",
-    "eao": "EAO",
+    "success_auc": "AUC",
+    "success_50": "SR .5",
+    "precision_20": "P 20 px",
+    "normalized_precision_20": "P norm .2",
     "accuracy": "A",
     "robustness": "R",
     "failures": "failures",
@@ -207,12 +208,11 @@ def alov(runs: dict) -> dict:
     return {"f_score": float(np.mean(scores))}
 
 
-def table(summaries: dict, *, by: str, heading: str = "name") -> str:
-    """Returns summaries as a markdown table, best first.
+def table(summaries: dict, *, heading: str) -> str:
+    """Returns summaries as a markdown table, best by the first column of numbers first.
 
     Args:
-      summaries: name -> numbers.
-      by: key of the number to sort by.
+      summaries: name -> numbers; those that all have and COLUMNS names are shown.
       heading: of the first column.
     """
     columns = [key for key in COLUMNS if all(key in found for found in summaries.values())]
@@ -220,7 +220,7 @@ def table(summaries: dict, *, by: str, heading: str = "name") -> str:
         "| " + " | ".join([heading, *(COLUMNS[key] for key in columns)]) + " |",
         "|---" * (len(columns) + 1) + "|",
     ]
-    for name in sorted(summaries, key=lambda name: -summaries[name][by]):
+    for name in sorted(summaries, key=lambda name: -summaries[name][columns[0]]):
         cells = [_cell(key, summaries[name][key]) for key in columns]
         lines.append("| " + " | ".join([name, *cells]) + " |")
     return "\n".join(lines) + "\n"

@@ -112,7 +112,8 @@ def supervised_report(runs: dict, *, low: int, high: int) -> dict:
       `eao`; `accuracy` (sequences weighted by length); `failures` (sum over the
       sequences of the mean over repetitions); `failures_weighted` (the toolkit's
       "Robustness", sequences weighted by length); `failure_rate` (failures in 100
-      frames, VOT2018's R); `reliability` (exp(-S F / frames)); and `curve`.
+      frames, VOT2018's R); `reliability` (exp(-S F / frames)); `curve`; and
+      `sequences`: name -> `accuracy` and `failures`.
     """
     lengths = np.array([len(group[0][0]) for group in runs.values()])
     failed = np.array(
@@ -133,6 +134,10 @@ def supervised_report(runs: dict, *, low: int, high: int) -> dict:
         "failure_rate": float(100 * failed.sum() / lengths.sum()),
         "reliability": float(np.exp(-SENSITIVITY * weighted / lengths.mean())),
         "curve": curve.tolist(),
+        "sequences": {
+            name: {"accuracy": float(mean), "failures": float(count)}
+            for name, mean, count in zip(runs, means, failed, strict=True)
+        },
     }
 
 
@@ -192,10 +197,12 @@ def multi_start_report(runs: dict, *, lengths: dict, low: int, high: int) -> dic
 
     Returns:
       `eao`, `accuracy` (mean overlap of all frames before a loss), `robustness`
-      (share of frames before a loss, sequences weighted by length) and `curve`.
+      (share of frames before a loss, sequences weighted by length), `curve`; and
+      `sequences`: name -> `accuracy` and `robustness`.
     """
     total, count = np.zeros(high), np.zeros(high)
     hits = tracked = robustness = 0.0
+    sequences = {}
     for name, group in runs.items():
         ends = [progress(*run) for run in group]
         kept = [
@@ -205,12 +212,15 @@ def multi_start_report(runs: dict, *, lengths: dict, low: int, high: int) -> dic
         pieces = [(values, end == len(values)) for values, end in zip(kept, ends, strict=True)]
         sums, numbers = multi_start_curve(pieces, high)
         total, count = total + sums, count + numbers
-        hits, tracked = hits + sum(values.sum() for values in kept), tracked + sum(ends)
-        robustness += lengths[name] * sum(ends) / sum(map(len, kept))
+        hit, share = sum(values.sum() for values in kept), sum(ends) / sum(map(len, kept))
+        hits, tracked = hits + hit, tracked + sum(ends)
+        robustness += lengths[name] * share
+        sequences[name] = {"accuracy": float(hit / max(sum(ends), 1)), "robustness": share}
     curve = total / np.maximum(count, 1)
     return {
         "eao": expected_average_overlap(curve, low, high),
         "accuracy": float(hits / tracked) if tracked else 0.0,
         "robustness": float(robustness / sum(lengths[name] for name in runs)),
         "curve": curve.tolist(),
+        "sequences": sequences,
     }

@@ -115,7 +115,7 @@ def test_alov_scores_the_annotated_frames():
 def test_foreign_results_need_no_times():
     report = reports.report({"moving": [make_run()]})
     assert report["fps"] is None
-    lines = reports.table(report["sequences"], by="success_auc").splitlines()
+    lines = reports.table(report["sequences"], heading="name").splitlines()
     assert lines[0] == "| name | AUC | SR .5 | P 20 px | P norm .2 | fps |"
     assert lines[1] == "|---|---|---|---|---|---|"
     assert lines[2] == "| moving | 0.464 | 0.500 | 1.000 | 0.250 | - |"
@@ -123,7 +123,7 @@ def test_foreign_results_need_no_times():
 
 def test_table_lists_the_best_first():
     text = reports.table(
-        {"low": {"eao": 0.25, "fps": 12.34}, "high": {"eao": 0.75, "fps": 1}}, by="eao"
+        {"low": {"eao": 0.25, "fps": 12.34}, "high": {"eao": 0.75, "fps": 1}}, heading="name"
     )
     assert text.splitlines()[0] == "| name | EAO | fps |"
     assert text.splitlines()[2:] == ["| high | 0.750 | 1.0 |", "| low | 0.250 | 12.3 |"]

@@ -56,6 +56,10 @@ def test_supervised_report_by_hand():
     assert report["accuracy"] == pytest.approx(0.5 * 20 / 25)  # the short run is all burn-in
     assert report["eao"] == pytest.approx(((0.5 + 1) / 2 + (0.5 + 0.5) / 2) / 2)
     assert len(report["curve"]) == 20
+    assert report["sequences"] == {
+        "long": {"accuracy": 0.5, "failures": 0},
+        "short": {"accuracy": 0, "failures": 1},
+    }
 
 
 def test_progress_ends_where_ten_lost_frames_begin():
@@ -77,6 +81,7 @@ def test_multi_start_report_by_hand():
     assert report["robustness"] == pytest.approx((4 + 2) / (4 + 12))
     np.testing.assert_allclose(report["curve"], [0, 0.7, 0.5])
     assert report["eao"] == pytest.approx(0.6)
+    assert report["sequences"]["a"] == {"accuracy": report["accuracy"], "robustness": 6 / 16}
 
 
 def test_a_lost_run_counts_beyond_its_end():
