@@ -1,9 +1,11 @@
 """Trains SiamFC.
 
-    python train.py --workdir runs/a --data DIR
+    python train.py --workdir runs/a --data GOT-10k
 
-DIR holds `train/` and, best, `val/` in the GOT-10k layout. The same command goes on
-where a stopped run was.
+The same command goes on where a stopped run was. Ctrl-C and SIGTERM save first. Several
+sets are mixed by the weight of their tracks, and so are the sources within a set:
+
+    python train.py --workdir runs/b --data GOT-10k/train --data crops:0.3,drones:0.1
 """
 
 import argparse
@@ -12,7 +14,7 @@ import sys
 
 import numpy as np
 
-from siamfc_jax import checkpoints, config, pairs, sequences, training
+from siamfc_jax import checkpoints, config, pairs, records, runs, training
 
 
 def parse(argv):
@@ -21,71 +23,103 @@ def parse(argv):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--workdir", required=True, help="folder of checkpoints and logs")
-    parser.add_argument("--data", required=True, help="folder with train/ and val/")
+    data = "prepared set, or GOT-10k layout: list.txt, or train/ and val/ with one each"
     parser.add_argument(
-        "--mix", default="", help="weights of sources, e.g. 'davis:3,drone_video:0.2'; default 1"
+        "--data",
+        required=True,
+        action="append",
+        metavar="DIR[:WEIGHT][,SOURCE:WEIGHT...]",
+        help=f"{data}; a track counts by the product of its weights, 1 where none is given",
     )
-    parser.add_argument("--init-from", help="name or path of a model to start from")
-    parser.add_argument("--teacher", help="name or path of a model to imitate")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read images")
+    parser.add_argument(
+        "--validation",
+        metavar="DIR",
+        help=f"held-out tracks: {data}; by default val/ of the first --data that has one",
+    )
+    parser.add_argument(
+        "--init-from", metavar="MODEL", help="name or path of weights to start from"
+    )
+    parser.add_argument("--teacher", metavar="MODEL", help="name or path of a network to imitate")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read, 0 for threads")
+    parser.add_argument("--profile", type=int, default=0, metavar="STEPS", help="steps to trace")
+    hosts = parser.add_argument_group("several hosts, where no cluster (TPU, Slurm) is detected")
+    hosts.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, for all the same")
+    hosts.add_argument("--num-processes", type=int, metavar="N", help="how many hosts")
+    hosts.add_argument("--process-id", type=int, metavar="I", help="which of them, from 0")
     config.add_arguments(parser, config.TrainConfig, config.ModelConfig)
     return parser.parse_args(argv)
 
 
-def source_weights(text):
-    """Returns source -> weight from `name:weight,...`."""
-    weights = {}
-    for entry in filter(None, text.split(",")):
-        name, _, value = entry.rpartition(":")
-        try:
-            weights[name] = float(value)
-        except ValueError:
-            weights[name] = -1.0
-        if not name or not 0 <= weights[name] < float("inf"):
-            raise ValueError(f"--mix takes name:weight,name:weight with weights >= 0, got {entry}")
-    return weights
+def split_weight(text):
+    """Returns (name, weight) of `NAME[:WEIGHT]`; a colon before no number is of the name."""
+    name, _, number = text.rpartition(":")
+    try:
+        weight = float(number)
+    except ValueError:
+        return text, 1.0
+    if not name or not 0 <= weight < float("inf"):
+        raise ValueError(f"--data takes weights from 0 upwards, got {text}")
+    return name, weight
+
+
+def read_data(entries):
+    """Returns (tracks, their weights f64[n]) of the values of --data."""
+    tracks, weights = [], []
+    for entry in entries:
+        (folder, weight), *parts = map(split_weight, entry.split(","))
+        found, by_source = records.read_tracks(folder), dict(parts)
+        sources = {track.source for track in found}
+        unknown = sorted(set(by_source) - sources)
+        if unknown:
+            raise ValueError(
+                f"{folder} has no source {', '.join(unknown)}; it has {', '.join(sorted(sources))}"
+            )
+        tracks += found
+        weights += [weight * by_source.get(track.source, 1.0) for track in found]
+    return tracks, np.array(weights)
 
 
 def run(args):
     """Trains as the flags say."""
     recipe = config.from_arguments(config.TrainConfig(), args)
     network = config.from_arguments(config.ModelConfig(), args)
-    tracks = sequences.read_got10k(args.data, "train")
-    mix = source_weights(args.mix)
-    unknown = sorted(set(mix) - {track.source for track in tracks})
-    if unknown:
-        raise ValueError(f"--mix names sources that {args.data} does not have: {unknown}")
-    weights = np.array([mix.get(track.source, 1.0) for track in tracks])
-    source = pairs.PairSource(tracks, weights, seed=recipe.seed, max_gap=recipe.max_gap)
+    for name in ("workers", "profile"):
+        if getattr(args, name) < 0:
+            raise ValueError(f"--{name} must not be negative, got {getattr(args, name)}")
+    source = pairs.PairSource(*read_data(args.data), seed=recipe.seed, max_gap=recipe.max_gap)
     validation = None
-    if (pathlib.Path(args.data) / "val" / "list.txt").is_file():
-        held_out = sequences.read_got10k(args.data, "val")
-        validation = pairs.PairSource(
-            held_out, np.ones(len(held_out)), seed=0, max_gap=recipe.max_gap
-        )
-    init_from = args.init_from and checkpoints.load_model(args.init_from).variables
-    teacher = args.teacher and checkpoints.load_model(args.teacher).variables
-    training.fit(
+    folders = [split_weight(entry.split(",")[0])[0] for entry in args.data]
+    beside = (folder for folder in folders if (pathlib.Path(folder) / "val/list.txt").is_file())
+    if held_out := args.validation or next(beside, None):
+        held_out = records.read_tracks(held_out, "val")
+        weights = np.ones(len(held_out))
+        validation = pairs.PairSource(held_out, weights, seed=0, max_gap=recipe.max_gap)
+    training.connect(args.coordinator, args.num_processes, args.process_id)
+    runs.fit(
         recipe,
         network,
-        args.workdir,
+        pathlib.Path(args.workdir),
         source,
         validation=validation,
-        init_from=init_from or None,
-        teacher=teacher or None,
+        init_from=checkpoints.load_model(args.init_from) if args.init_from else None,
+        teacher=checkpoints.load_model(args.teacher) if args.teacher else None,
         workers=args.workers,
+        profile=args.profile,
     )
 
 
 def main(argv=None) -> int:
-    """Runs the command; returns its exit code."""
+    """Runs the command; returns its exit code, 128 + the signal's number where one came."""
     try:
         run(parse(argv))
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except runs.Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return 128 + stopped.signal
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("ended at once; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
     return 0
 

@@ -1,7 +1,7 @@
 """Saves and restores training runs and models; the only place that knows orbax.
 
 A model is a folder: `variables/` (orbax) and `config.json`. A training run is a
-folder `checkpoints/STEP/` with the whole training state, the config beside it.
+folder `checkpoints/STEP/` with the whole training state, its settings beside it.
 """
 
 import functools
@@ -19,6 +19,7 @@ from siamfc_jax import model as network
 from siamfc_jax.config import ModelConfig, TrackerConfig
 
 PRETRAINED = pathlib.Path(__file__).parent / "pretrained"
+METRICS_NAME = "metrics.jsonl"
 _CHECKPOINTS = "checkpoints"
 
 
@@ -120,93 +121,129 @@ def _check_shapes(loaded: Model, source) -> None:
             )
 
 
-def open_manager(workdir, *, keep: int) -> ocp.CheckpointManager:
-    """Opens the checkpoints of a training run.
+def read_metrics(workdir) -> list[dict]:
+    """Returns the records of a run's `metrics.jsonl`, but none that a kill cut short."""
+    path = pathlib.Path(workdir) / METRICS_NAME
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def validation_errors(records) -> dict[int, float]:
+    """Returns step -> centre error of the records in which a validation reports."""
+    key = "validation_center_error"
+    return {record["step"]: record[key] for record in records if key in record}
+
+
+def _best_step(steps, errors):
+    """Returns the step with the least error, the latest where none has been validated."""
+    return min(steps, key=lambda step: (errors.get(step, np.inf), -step))
+
+
+class _Best:
+    """Keeps the best checkpoint: the form in which orbax wants to be told."""
+
+    def __init__(self, errors):
+        self.errors = errors
+
+    def should_preserve(self, checkpoints, *, context):
+        del context
+        best = _best_step([checkpoint.step for checkpoint in checkpoints], self.errors)
+        return [checkpoint.step == best for checkpoint in checkpoints]
+
+
+def open_manager(workdir, *, keep: int, errors: dict) -> ocp.CheckpointManager:
+    """Opens the checkpoints of a training run for writing.
 
     Args:
       workdir: folder of the run.
       keep: how many of the latest checkpoints stay, beside the best one.
+      errors: step -> validation error; the caller adds what it learns, and each save
+        looks up which checkpoint is the best.
 
     Returns:
-      An orbax manager, to be closed.
+      An orbax manager, to be closed. What a kill left half written is gone.
+
+    Raises:
+      ValueError: the folder cannot be written.
     """
-    folder = pathlib.Path(workdir).absolute() / _CHECKPOINTS
-    policies = ocp.checkpoint_managers.preservation_policy
-    options = ocp.CheckpointManagerOptions(
-        preservation_policy=policies.AnyPreservationPolicy(
-            [
-                policies.LatestN(keep),
-                policies.BestN(get_metric_fn=_quality, n=1, keep_checkpoints_without_metrics=False),
-            ]
-        ),
-        best_fn=_quality,
-        cleanup_tmp_directories=True,
+    latest = ocp.checkpoint_managers.preservation_policy.LatestN(keep)
+    policy = ocp.checkpoint_managers.preservation_policy.AnyPreservationPolicy(
+        [latest, _Best(errors)]
     )
-    return ocp.CheckpointManager(folder, options=options)
+    options = ocp.CheckpointManagerOptions(preservation_policy=policy, cleanup_tmp_directories=True)
+    folder = pathlib.Path(workdir).absolute() / _CHECKPOINTS
+    try:
+        return ocp.CheckpointManager(folder, options=options)
+    except OSError as error:
+        raise ValueError(f"cannot write to {workdir}: {error.strerror}") from error
 
 
-def _quality(metrics):
-    return -metrics["center_error"]
-
-
-def save(manager, step: int, state, *, metrics=None, **settings) -> None:
-    """Saves a training state in the background.
+def save(manager, step: int, state, settings: dict) -> None:
+    """Saves a training state in the background; every host must call it.
 
     Args:
       manager: of `open_manager`.
       step: number of steps done.
-      state: pytree of arrays.
-      metrics: validation results, `center_error` among them, or None.
-      **settings: config dataclasses kept beside the state.
+      state: pytree of arrays, the same on every device.
+      settings: all that `restore` shall find unchanged, as JSON.
     """
-    manager.save(
-        step,
-        args=ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
-            config=ocp.args.JsonSave(json.loads(configs.to_json(**settings))),
-        ),
-        metrics=metrics,
-    )
+    if jax.process_count() > 1:
+        state = jax.tree.map(ocp.utils.fully_replicated_host_local_array_to_global_array, state)
+    saved = {"state": ocp.args.StandardSave(state), "config": ocp.args.JsonSave(settings)}
+    manager.save(step, args=ocp.args.Composite(**saved))
 
 
-def restore(manager, like):
+def restore(manager, like, settings: dict):
     """Restores the latest training state.
 
     Args:
       manager: of `open_manager`.
-      like: a state with the wanted shapes, dtypes and placement.
+      like: a state with the wanted shapes and dtypes.
+      settings: of the run, group -> name -> value.
 
     Returns:
-      The state, or None where nothing has been saved.
+      The state in NumPy arrays, or None where nothing has been saved.
 
     Raises:
-      ValueError: the saved state has other shapes, so another network.
+      ValueError: the run was begun with other settings.
     """
     step = manager.latest_step()
     if step is None:
         return None
+    saved = _read(manager, step, config=ocp.args.JsonRestore()).config
+    for group, values in settings.items():
+        for name, value in values.items():
+            if saved[group].get(name) != value:
+                raise ValueError(
+                    f"the run in {manager.directory.parent} has {name} {saved[group].get(name)}, "
+                    f"got {value}; go on with the same settings, or choose another --workdir"
+                )
+    return _read(manager, step, state=ocp.args.StandardRestore(jax.device_get(like))).state
+
+
+def _read(manager, step, **items):
     try:
-        return manager.restore(
-            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(like))
-        ).state
-    except ValueError as error:
+        return manager.restore(step, args=ocp.args.Composite(**items))
+    except (OSError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
         raise ValueError(
-            f"checkpoint {step} in {manager.directory} does not fit this network; "
-            "use its --width and --first-kernel, or another --workdir"
+            f"checkpoint {manager.directory / str(step)} cannot be read: {reason}; without it "
+            "the run goes on from the one before"
         ) from error
 
 
 def _load_run(workdir: pathlib.Path) -> Model:
-    with open_manager(workdir, keep=1_000_000) as manager:
-        step = manager.best_step() or manager.latest_step()
-        if step is None:
+    errors = validation_errors(read_metrics(workdir))
+    # Reading only: the run may be going on, and its half-written checkpoint is its own.
+    options = ocp.CheckpointManagerOptions(read_only=True)
+    with ocp.CheckpointManager(workdir / _CHECKPOINTS, options=options) as manager:
+        if not manager.all_steps():
             raise ValueError(f"no finished checkpoint in {workdir}; let train.py run longer")
-        saved = manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(), config=ocp.args.JsonRestore()
-            ),
-        )
-    found = configs.from_json(json.dumps(saved.config), model=ModelConfig)
+        step = _best_step(manager.all_steps(), errors)
+        shapes = manager.item_metadata(step).state
+        target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+        state = ocp.args.StandardRestore(target)
+        saved = _read(manager, step, state=state, config=ocp.args.JsonRestore())
+    network_config = ModelConfig(**saved.config["model"])
     variables = {key: saved.state[key] for key in ("params", "batch_stats")}
-    return Model(jax.tree.map(np.asarray, variables), found["model"], TrackerConfig())
+    return Model(variables, network_config, TrackerConfig())

@@ -41,7 +41,8 @@ class ModelConfig:
 class TrackerConfig:
     """How a frame becomes a box: SiamFC-3s (tracking/tracker.m) by default."""
 
-    num_scales: int = _setting(3, "search scales a frame, odd")
+    num_scales: int = _setting(3, "scales a frame, odd")
+    scales_on: str = _setting("search", "what is cut at all scales: each search, or one exemplar")
     scale_step: float = _setting(1.0375, "ratio between neighbouring scales")
     scale_penalty: float = _setting(0.9745, "factor on the response of every scale but the middle")
     scale_rate: float = _setting(0.59, "share of a scale change taken over in one frame")
@@ -52,6 +53,7 @@ class TrackerConfig:
 
     def __post_init__(self):
         _check(self, "num_scales", lambda value: value > 0 and value % 2, "be odd and positive")
+        _check(self, "scales_on", ("search", "exemplar").__contains__, "be search or exemplar")
         _check(self, "scale_step", lambda value: value >= 1, "be at least 1")
         shares = "scale_penalty scale_rate window_influence"
         _check(self, shares, lambda value: 0 <= value <= 1, "lie in [0, 1]")
@@ -94,7 +96,7 @@ class TrainConfig:
     batch_negatives: float = _setting(
         0.0, "weight of every exemplar against the other searches of its batch"
     )
-    distillation: float = _setting(0.5, "weight of the teacher's response, where there is one")
+    distillation: float = _setting(1.0, "weight of the teacher's logits, where there is a teacher")
     save_every: int = _setting(500, "steps from one checkpoint to the next; each epoch ends in one")
     keep: int = _setting(3, "latest checkpoints to keep, beside the best")
     bfloat16: bool = _setting(False, "compute in bfloat16; parameters and loss stay float32")

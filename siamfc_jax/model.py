@@ -236,3 +236,33 @@ def fold_batch_norm(variables):
             }
         folded[name] = params
     return {"params": folded}
+
+
+def unfold_batch_norm(variables, images):
+    """Puts batch normalisation back into folded variables, for training.
+
+    What `fold_batch_norm` took apart cannot be told from the sums; any normalisation that
+    changes nothing will do, so its statistics are those of `images`.
+
+    Args:
+      variables: `{"params"}` of `fold_batch_norm`.
+      images: f32[B, H, W, 3] like those of the training.
+
+    Returns:
+      `{"params", "batch_stats"}` with which `embed` gives the same features, and
+      `embed_train` nearly the same.
+    """
+    _, captured = _apply(
+        variables,
+        images,
+        capture_intermediates=lambda module, _: isinstance(module, nn.Conv),
+        mutable=["intermediates"],
+    )
+    params, batch_stats = dict(variables["params"]), {}
+    for layer in range(1, 5):
+        (outputs,) = captured["intermediates"][f"conv{layer}"]["__call__"]
+        mean, variance = outputs.mean((0, 1, 2)), outputs.var((0, 1, 2))
+        batch_stats[f"bn{layer}"] = {"mean": mean, "var": variance}
+        scale = jnp.sqrt(variance + BATCH_NORM_EPSILON)
+        params[f"bn{layer}"] = {"scale": scale, "bias": mean}
+    return {"params": params, "batch_stats": batch_stats}

@@ -5,6 +5,12 @@ pairs were seen knows where to go on, on any number of hosts and workers.
 training/vid_get_random_batch.m of the authors.
 """
 
+import hashlib
+import multiprocessing.connection
+import os
+import signal
+import threading
+
 import cv2
 import grain
 import numpy as np
@@ -104,6 +110,15 @@ class PairSource:
             )
         self.cumulative = np.cumsum(shares) / shares.sum()
 
+    def fingerprint(self) -> str:
+        """Returns a digest of all that decides which pairs are drawn and where they are cut."""
+        digest = hashlib.sha256(self.cumulative.tobytes())
+        for sequence, usable in zip(self.sequences, self.usable, strict=True):
+            for part in (sequence.boxes, sequence.frame_numbers, usable):
+                digest.update(np.ascontiguousarray(part).tobytes())
+            digest.update(sequence.name.encode())
+        return digest.hexdigest()[:16]
+
     def __getitem__(self, index: int) -> dict:
         """Returns pair `index`.
 
@@ -136,20 +151,36 @@ def batches(source: PairSource, *, batch_size, start, stop, host=0, hosts=1, wor
       stop: first step not to be made.
       host: which of the hosts this is.
       hosts: how many there are; each reads its own part of every batch.
-      workers: processes that read; 0 for threads of this one.
+      workers: processes that read; 0 for threads of this one. The batches are the
+        same with any number.
 
     Returns:
-      Iterator of dicts as of `PairSource`, with a leading axis batch_size / hosts.
+      Iterator, to be closed, of dicts as of `PairSource` with a leading axis
+      batch_size / hosts.
     """
-    share = batch_size // hosts
+    places = np.arange(batch_size // hosts) + host * (batch_size // hosts)
 
-    def load(position):
-        step, place = divmod(position, share)
-        return source[step * batch_size + host * share + place]
+    def load(step):
+        drawn = [source[int(index)] for index in step * batch_size + places]
+        return {key: np.stack([pair[key] for pair in drawn]) for key in drawn[0]}
 
-    dataset = grain.MapDataset.range(start * share, stop * share).map(load)
-    reading = grain.ReadOptions(num_threads=4, prefetch_buffer_size=4 * share)
-    iterable = dataset.to_iter_dataset(reading).batch(share)
+    # A whole batch is one element: workers take turns by elements, and so keep the order.
+    dataset = grain.MapDataset.range(start, stop).map(load)
+    reading = grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)
+    iterable = dataset.to_iter_dataset(reading)
     if workers:
-        iterable = iterable.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+        options = grain.MultiprocessingOptions(num_workers=workers)
+        iterable = iterable.mp_prefetch(options, worker_init_fn=_depend_on_parent)
     return iter(iterable)
+
+
+def _depend_on_parent(_index, _count):
+    """Lets a worker live as long as its parent, which decides what Ctrl-C means."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+    def end():
+        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()

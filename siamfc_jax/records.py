@@ -144,24 +144,25 @@ def read_prepared(path) -> list[Sequence]:
     ]
 
 
-def read_tracks(path) -> list[Sequence]:
+def read_tracks(path, split: str = "train") -> list[Sequence]:
     """Reads what training takes as one source of data.
 
     Args:
-      path: a prepared set, or a folder with `list.txt` in the GOT-10k layout, which is
-        one split of that set.
+      path: a prepared set, a folder with `list.txt` in the GOT-10k layout, or a folder
+        of several such splits.
+      split: which of several.
 
     Returns:
       One Sequence a track.
 
     Raises:
-      ValueError: `path` is neither.
+      ValueError: `path` is none of these.
     """
     path = pathlib.Path(path).absolute()
     if not path.is_dir():
         raise ValueError(f"no folder {path}; expected a prepared set, or a folder with list.txt")
+    if (path / split / "list.txt").is_file():
+        return read_got10k(path, split)
     if (path / "list.txt").is_file():
         return read_got10k(path.parent, path.name)
-    if (path / "train" / "list.txt").is_file():
-        raise ValueError(f"{path} holds several splits; name one of them, such as {path / 'train'}")
     return read_prepared(path)

@@ -77,11 +77,7 @@ def test_not_one_prepared_set(sets, tmp_path):
 
 def test_training_takes_prepared_sets_and_splits_of_folders(sets):
     names = ["video_0", "video_1", "video_2"]
-    for path in (sets[1], sets[0] / "train"):
+    for path in (sets[1], sets[0] / "train", sets[0]):
         assert [track.name for track in read_tracks(path)] == names
-    with pytest.raises(
-        ValueError, match=r"holds several splits; name one of them, such as .*train"
-    ):
-        read_tracks(sets[0])
     with pytest.raises(ValueError, match=r"no folder .*none; expected a prepared set, or a folder"):
         read_tracks(sets[0] / "none")

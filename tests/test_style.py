@@ -19,8 +19,8 @@ LEVELS = [
     "checkpoints video records augment pairs annotations benchmarks vot html_report",
     "tracker curation stills contact_sheet weights",
     "datasets evaluation training tracking",
-    "shards protocols jobs adapters tuning",
-    "builder page",
+    "shards protocols jobs adapters tuning logs validation",
+    "builder page runs",
     "preparation track train evaluate __init__",
 ]
 LEVEL = {name: level for level, row in enumerate(LEVELS) for name in row.split()}
@@ -29,6 +29,7 @@ LEVEL = {name: level for level, row in enumerate(LEVELS) for name in row.split()
 ONLY_IN = {
     "optax": {"training"},
     "orbax": {"checkpoints"},
+    "tensorboardX": {"logs"},
     "tensorflow_datasets": {"builder", "records", "shards", "stills"},
     "imageio_ffmpeg": {"video"},
     "starlette": {"page"},

@@ -1,0 +1,268 @@
+"""Times our training step against an equal one in PyTorch, on the CPU.
+
+    python -m venv /tmp/torch && /tmp/torch/bin/pip install torch==2.13.0
+    python benchmarks/train_step.py --torch /tmp/torch/bin/python
+
+Both make the same step: batch 8, 127 and 239 px, float32, the same layers, the balanced
+logistic loss and SGD with momentum. Rounds alternate, ours, PyTorch in its default layout,
+PyTorch in channels_last, each in a process of its own that waits for its turn; the medians
+are compared. Our step is timed with its random crops as well, which PyTorch's has not,
+and layer by layer. About 5 minutes on 2 cores; leave the machine alone meanwhile.
+"""
+
+import argparse
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).parents[1]
+BATCH = 8
+WARM_UPS = 2
+
+
+def ours(width, first_kernel):
+    """Returns name -> function that makes one of our steps."""
+    sys.path.insert(0, str(ROOT))
+    import functools
+
+    import jax
+    import numpy as np
+    import optax
+
+    from siamfc_jax import augment, model, training
+    from siamfc_jax.config import ModelConfig, TrainConfig
+
+    config = TrainConfig(batch_size=BATCH)
+    network = ModelConfig(width=width, first_kernel=first_kernel)
+    optimizer = training.make_optimizer(config)
+    variables = model.init_variables(jax.random.key(0), config=network)
+    state = training.replicate(training.create_state(variables, optimizer))
+    rng = np.random.default_rng(0)
+    z, x = (rng.uniform(0, 255, (BATCH, s, s, 3)).astype(np.float32) for s in (127, 239))
+    crops = augment.Pairs(z, x, np.zeros((BATCH, 2), np.float32))
+    tracks = np.arange(BATCH, dtype=np.int32)
+    patches = rng.integers(0, 255, (2, BATCH, 319, 319, 3), np.uint8)
+    batch = {"exemplar": patches[0], "search": patches[1], "track": tracks, "index": tracks}
+
+    @jax.jit
+    def given_crops(state, crops):
+        loss = functools.partial(training.loss_fn, config=config)
+        grads, (batch_stats, _) = jax.grad(loss, has_aux=True)(
+            state.params, state.batch_stats, crops, tracks
+        )
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return training.TrainState(state.step + 1, params, batch_stats, opt_state)
+
+    step = functools.partial(training.train_step, config=config, optimizer=optimizer)
+    whole = training.parallelize(step)
+    return {
+        "step": lambda: jax.block_until_ready(given_crops(state, crops)),
+        "with crops": lambda: jax.block_until_ready(
+            whole(state, None, training.split(batch), np.float32(0))
+        ),
+    }
+
+
+def torch_steps(width, first_kernel):
+    """Returns layout -> function that makes one step in PyTorch."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    counts = [2 * max(1, round(count * width / 2)) for count in (96, 256, 384, 384, 256)]
+    kernels = ((first_kernel, 2, 1), (5, 1, 2), (3, 1, 1), (3, 1, 2), (3, 1, 2))
+    sizes = list(zip(counts, kernels, strict=True))
+    rows = (torch.arange(15) - 7) * 8
+    labels = (rows[:, None] ** 2 + rows[None] ** 2 <= 256).float()
+    weights = torch.where(labels > 0, 0.5 / labels.sum(), 0.5 / (1 - labels).sum())
+
+    def embedding():
+        layers, depth = [], 3
+        for number, (count, (kernel, stride, groups)) in enumerate(sizes, 1):
+            layers.append(nn.Conv2d(depth, count, kernel, stride, groups=groups))
+            if number < 5:
+                layers += [nn.BatchNorm2d(count, eps=1e-4, momentum=0.05), nn.ReLU(inplace=True)]
+            if number < 3:
+                layers.append(nn.MaxPool2d(3, 2))
+            depth = count
+        return nn.Sequential(*layers)
+
+    def make(layout):
+        network = embedding().to(memory_format=layout)
+        bias = nn.Parameter(torch.zeros(()))
+        optimizer = torch.optim.SGD(
+            [*network.parameters(), bias], lr=1e-2, momentum=0.9, weight_decay=5e-4
+        )
+        z, x = (
+            (torch.rand(BATCH, 3, side, side) * 255).to(memory_format=layout) for side in (127, 239)
+        )
+
+        def step():
+            optimizer.zero_grad()
+            exemplar, search = network(z), network(x)
+            joined = search.reshape(1, -1, *search.shape[2:])
+            # Grouped, so that each exemplar meets its own search.
+            response = functional.conv2d(joined, exemplar, groups=BATCH)
+            logits = 1e-3 * response.reshape(BATCH, 15, 15) + bias
+            target = labels.expand_as(logits)
+            losses = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+            (losses * weights).sum((1, 2)).mean().backward()
+            optimizer.step()
+
+        return step
+
+    return {"default": make(torch.contiguous_format), "channels_last": make(torch.channels_last)}
+
+
+def layer_functions(width, first_kernel):
+    """Returns layer -> (forward, forward and gradients), for 8 search crops."""
+    sys.path.insert(0, str(ROOT))
+    import jax
+    import numpy as np
+
+    from siamfc_jax import model
+    from siamfc_jax.config import ModelConfig
+    from siamfc_jax.convolution import convolve, max_pool
+
+    rng = np.random.default_rng(0)
+
+    def draw(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    def both(function, *arrays):
+        forward = jax.jit(function)
+        cotangent = forward(*arrays)
+
+        @jax.jit
+        def gradients(cotangent, *arrays):
+            return jax.vjp(function, *arrays)[1](cotangent)
+
+        return (
+            lambda: jax.block_until_ready(forward(*arrays)),
+            lambda: jax.block_until_ready(gradients(cotangent, *arrays)),
+        )
+
+    def convolution(images, stride, groups):
+        # The images of the first layer need no gradient.
+        if stride == 2:
+            return lambda kernel: convolve(images, kernel, stride, groups)
+        return lambda kernel, images: convolve(images, kernel, stride, groups)
+
+    found, images = {}, draw(BATCH, 239, 239, 3)
+    counts = model.channels(ModelConfig(width=width, first_kernel=first_kernel))
+    kernels = (first_kernel, *model.KERNELS[1:])
+    for number, (count, size, groups) in enumerate(zip(counts, kernels, model.GROUPS, strict=True)):
+        stride = 2 if number == 0 else 1
+        kernel = draw(size, size, images.shape[-1] // groups, count)
+        arrays = (kernel,) if number == 0 else (kernel, images)
+        found[f"conv{number + 1}"] = both(convolution(images, stride, groups), *arrays)
+        side = (images.shape[1] - size) // stride + 1
+        images = draw(BATCH, side, side, count)
+        if number < 2:
+            found[f"pool{number + 1}"] = both(max_pool, images)
+            side = (side - 3) // 2 + 1
+            images = draw(BATCH, side, side, count)
+    exemplar = draw(BATCH, 6, 6, counts[-1])
+    found["correlation"] = both(model.cross_correlate, exemplar, images)
+    return found
+
+
+def serve(steps):
+    """Makes the step named by each line of standard input, and answers with seconds."""
+    for line in sys.stdin:
+        name = line.strip()
+        if name == "memory":
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, flush=True)
+            continue
+        start = time.perf_counter()
+        steps[name]()
+        print(time.perf_counter() - start, flush=True)
+
+
+def ask(process, name) -> float:
+    """Returns the answer of a process in `serve`."""
+    process.stdin.write(name + "\n")
+    process.stdin.flush()
+    answer = process.stdout.readline()
+    if not answer:
+        raise SystemExit("error: a worker ended; see what it wrote above")
+    return float(answer)
+
+
+def compare(args):
+    """Prints the medians of alternating steps, their ratios and our peak memory."""
+    size = ["--width", str(args.width), "--first-kernel", str(args.first_kernel)]
+
+    def start(python, role):
+        return subprocess.Popen(
+            [python, __file__, "--serve", role, *size],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    jax_worker = start(sys.executable, "jax")
+    turns = [(jax_worker, "step"), (jax_worker, "with crops")]
+    if args.torch:
+        torch_worker = start(args.torch, "torch")
+        turns += [(torch_worker, "default"), (torch_worker, "channels_last")]
+    seconds = {name: [] for _, name in turns}
+    for number in range(WARM_UPS + args.rounds):
+        for worker, name in turns:
+            taken = ask(worker, name)
+            if number >= WARM_UPS:
+                seconds[name].append(taken)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    print(f"width {args.width}, first kernel {args.first_kernel}, {args.rounds} rounds, batch 8")
+    for (worker, name), median in zip(turns, medians.values(), strict=True):
+        who = "ours" if worker is jax_worker else "PyTorch"
+        spread = f"{min(seconds[name]):.3f}..{max(seconds[name]):.3f}"
+        ratio = f", ours is {median / medians['step']:.2f} x as fast" if who == "PyTorch" else ""
+        print(f"{who:8}{name:14}{median:7.3f} s ({spread}), {BATCH / median:6.1f} pairs/s{ratio}")
+    print(f"peak resident memory of our process: {ask(jax_worker, 'memory'):.2f} GiB")
+    for worker in {worker for worker, _ in turns}:
+        worker.stdin.close()
+        worker.wait()
+
+
+def print_layers(args):
+    """Prints how long each layer takes, forwards and with its gradients."""
+    print("layer          forward    gradients too   (8 searches of 239 px, ms)")
+    for name, functions in layer_functions(args.width, args.first_kernel).items():
+        taken = []
+        for function in functions:
+            times = []
+            for _ in range(1 + args.rounds):
+                start = time.perf_counter()
+                function()
+                times.append(time.perf_counter() - start)
+            taken.append(1e3 * statistics.median(times[1:]))
+        print(f"{name:14}{taken[0]:8.1f}{taken[1]:17.1f}")
+
+
+def main(argv=None) -> int:
+    """Runs the benchmark; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--torch", metavar="PYTHON", help="interpreter that has PyTorch")
+    parser.add_argument("--width", type=float, default=1.0)
+    parser.add_argument("--first-kernel", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--serve", choices=("jax", "torch"), help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.serve:
+        steps = {"jax": ours, "torch": torch_steps}[args.serve]
+        serve(steps(args.width, args.first_kernel))
+        return 0
+    compare(args)
+    print_layers(args)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""What a training run leaves to be read: `metrics.jsonl` and TensorBoard's files."""
+
+import json
+import os
+import pathlib
+import time
+
+import numpy as np
+from tensorboardX import SummaryWriter
+
+from siamfc_jax.checkpoints import METRICS_NAME
+from siamfc_jax.config import TrainConfig
+from siamfc_jax.training import learning_rate
+
+
+class Log:
+    """Numbers and pictures of a run by step; of several hosts only the first writes.
+
+    Every record is with the operating system before the call returns, and a resumed run
+    first takes back what it is about to do again, so that each step is told once.
+    """
+
+    def __init__(self, workdir, records, *, config: TrainConfig, first: int, writes: bool):
+        """Opens the files.
+
+        Args:
+          workdir: folder of the run.
+          records: of `checkpoints.read_metrics` as far as they still hold.
+          config: of the run.
+          first: steps done already; TensorBoard forgets later ones.
+          writes: whether this host is the one that writes.
+        """
+        self.config, self.file, self.board = config, None, None
+        self.window, self.timed, self.clock = [], 0, None
+        if writes:
+            path = pathlib.Path(workdir) / METRICS_NAME
+            rewritten = path.with_suffix(".rewritten")
+            lines = [json.dumps(record) + "\n" for record in records]
+            rewritten.write_text("".join(lines), encoding="utf-8")
+            os.replace(rewritten, path)
+            self.file = path.open("a", encoding="utf-8")
+            self.board = SummaryWriter(str(path.parent / "tensorboard"), purge_step=first + 1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.file:
+            self.file.close()
+            self.board.close()
+
+    def restart_clock(self) -> None:
+        """Leaves the time until now out of the pairs a second."""
+        self.timed, self.clock = 0, time.perf_counter()
+
+    def add(self, step: int, values: dict, *, write: bool) -> None:
+        """Takes the numbers of a step, and writes the means since the last record if told to."""
+        self.window.append(values)
+        self.timed += 1
+        if not write:
+            return
+        means = {key: float(np.mean([v[key] for v in self.window])) for key in values}
+        means["learning_rate"] = float(learning_rate(step - 1, config=self.config))
+        if self.clock is not None:
+            seconds = time.perf_counter() - self.clock
+            means["pairs_per_second"] = self.timed * self.config.batch_size / seconds
+        self.scalars(step, means)
+        self.window = []
+        self.restart_clock()
+
+    def scalars(self, step: int, values: dict) -> None:
+        """Writes name -> number."""
+        if self.file:
+            self.file.write(json.dumps({"step": step, **values}) + "\n")
+            self.file.flush()
+            for name, value in values.items():
+                self.board.add_scalar(name, value, step)
+            self.board.flush()
+
+    def image(self, step: int, name: str, image) -> None:
+        """Writes a picture u8[H, W, 3] in RGB order, for TensorBoard only."""
+        if self.board:
+            self.board.add_image(name, image, step, dataformats="HWC")
