@@ -3,11 +3,11 @@
     state = init(params, frame, box, config=config)
     state, box, score = step(params, state, frame, config=config)
 
-One jitted call cuts the searches of all scales out of the uint8 frame, another takes
-them to the box: embedding, correlation, up-sampling, scale penalty, window, peak,
-damped scale. Both functions are pure: `lax.scan` over frames and `jax.vmap` over
-states give the boxes that the loop gives; several objects go faster as one stacked
-state, through one batch of the network. Only cutting compiles for each frame size.
+One jitted call takes the uint8 frame to the box: crops of all scales, embedding,
+correlation, up-sampling, scale penalty, window, peak, damped scale. Both functions are
+pure: `lax.scan` over frames and `jax.vmap` over states give the boxes that the loop
+gives; several objects go faster as one stacked state, through one batch of the network.
+One compilation for each frame size.
 Bertinetto et al. 2016, section 3.4; tracking/tracker.m, tracker_eval.m.
 """
 
@@ -40,7 +40,7 @@ class State(NamedTuple):
     """What the tracker knows about one object; of N objects, each array is [N, ...].
 
     Attributes:
-      exemplar: f32[1, 6, 6, C] features of the object in the first frame.
+      exemplar: f32[1, 6, 6, C] features of the object in the first frame, or f32[S, 6, 6, C].
       center: f32[2] `(x, y)` in frame pixels.
       size: f32[2] width and height in frame pixels.
       initial_size: f32[2] of the first frame.
@@ -59,6 +59,7 @@ def prepare(loaded: Model):
     return jax.device_put(model.fold_batch_norm(loaded.variables))
 
 
+@functools.partial(jax.jit, static_argnames="config")
 def init(params, frame, box, *, config: TrackerConfig) -> State:
     """Looks at an object for the first time, or at several.
 
@@ -75,6 +76,7 @@ def init(params, frame, box, *, config: TrackerConfig) -> State:
     return state._replace(exemplar=_embed(params, state.exemplar))
 
 
+@functools.partial(jax.jit, static_argnames="config")
 def step(params, state: State, frame, *, config: TrackerConfig):
     """Finds the object in the next frame, or all of several in one pass of the network.
 
@@ -110,36 +112,33 @@ def respond(params, state: State, frame, *, config: TrackerConfig):
     return _respond(params, state, _cut_searches(state, frame, config=config), config)
 
 
-# Only the functions that cut depend on the frame's size, and they compile in a tenth of the time.
-
-
-@functools.partial(jax.jit, static_argnames="config")
 def _cut_exemplar(frame, box, *, config):
     center, size = center_of(box), box[..., 2:]
     fill = jnp.broadcast_to(mean_color(frame), (*center.shape[:-1], 3))
-    sides = exemplar_side(size, context=config.context)[..., None]
+    # An object that has grown shows larger in the search, as in a tighter cut of the exemplar.
+    sides = _sides(size, config, "exemplar")[..., ::-1]
     exemplar = crop_pyramid(frame, center, sides, fill, size=EXEMPLAR_SIZE)
     return State(exemplar, center, size, size, fill)
 
 
-@functools.partial(jax.jit, static_argnames="config")
 def _cut_searches(state, frame, *, config):
-    sides = _search_sides(state, config)
+    sides = _sides(state.size, config, "search") * (SEARCH_SIZE / EXEMPLAR_SIZE)
     return crop_pyramid(frame, state.center, sides, state.fill, size=SEARCH_SIZE)
 
 
-def _search_sides(state, config):
-    side = exemplar_side(state.size, context=config.context) * (SEARCH_SIZE / EXEMPLAR_SIZE)
+def _sides(size, config, cut):
+    """Returns the sides f32[..., S] of exemplar squares of all scales, f32[..., 1] without."""
+    side = exemplar_side(size, context=config.context)
+    if cut != config.scales_on:
+        return side[..., None]
     return jnp.multiply.outer(side, scale_factors(config.num_scales, step=config.scale_step))
 
 
-@jax.jit
 def _embed(params, crops):
     features = model.embed(params, crops.reshape(-1, *crops.shape[-3:]))
     return features.reshape(*crops.shape[:-3], *features.shape[1:])
 
 
-@functools.partial(jax.jit, static_argnames="config")
 def _find(params, state, searches, frame_size, *, config):
     logits, sides = _respond(params, state, searches, config)
     move = functools.partial(move_to_peak, config=config)
@@ -154,7 +153,8 @@ def _respond(params, state, searches, config):
     )
     response = correlate(state.exemplar, _embed(params, searches))
     logits = model.adjust(params, response.reshape(*response.shape[:-4], -1, *response.shape[-2:]))
-    return logits, _search_sides(state, config)
+    sides = _sides(state.size, config, "search") * (SEARCH_SIZE / EXEMPLAR_SIZE)
+    return logits, jnp.broadcast_to(sides, logits.shape[:-2])
 
 
 def move_to_peak(state: State, logits, sides, frame_size, *, config: TrackerConfig):

@@ -113,14 +113,12 @@ def test_loop_is_scan_and_vmap():
             np.testing.assert_allclose(same[part], expected, atol=tolerance)
 
 
-def test_one_compilation_serves_a_whole_video_and_the_network_every_size():
+def test_one_compilation_serves_a_whole_video():
     state, _, _ = step(init(), scene(), SINGLE)
-    cuts, networks = tracker._cut_searches._cache_size(), tracker._find._cache_size()
+    compiled = tracker.step._cache_size()
     for time in range(3):
         state, _, _ = step(state, scene(time), SINGLE)
-    assert tracker._cut_searches._cache_size() == cuts
-    step(init(scene()[:200]), scene()[:200], SINGLE)
-    assert tracker._find._cache_size() == networks
+    assert tracker.step._cache_size() == compiled
 
 
 def clamped(center, size):
