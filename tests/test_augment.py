@@ -43,7 +43,7 @@ def center_of_mass(image):
 
 def test_offset_points_at_the_object():
     offsets = []
-    for keys in np.split(jax.random.split(jax.random.key(1), 32), 8):
+    for keys in np.split(jax.random.split(jax.random.key(1), 16), 4):
         # So far that the crop just stays in the patch.
         pairs = crops(dot(), dot(), keys, max_shift=25.0, max_stretch=0.1, flip=0.5)
         offsets.extend(pairs.offset)
@@ -55,7 +55,7 @@ def test_offset_points_at_the_object():
     assert (offsets.min(0) < -15).all()
     assert (offsets.max(0) > 15).all()
     # Whether a shift goes left says nothing of whether it goes up.
-    assert abs(np.corrcoef(offsets.T)[0, 1]) < 0.4
+    assert abs(np.corrcoef(offsets.T)[0, 1]) < 0.6
 
 
 def test_nothing_at_all_cuts_the_middle():
@@ -68,10 +68,10 @@ def test_nothing_at_all_cuts_the_middle():
 
 
 def test_half_the_pairs_are_flipped_or_grey_together():
-    keys = jax.random.split(jax.random.key(2), 32)
+    keys = jax.random.split(jax.random.key(2), 20)
     exemplar, search = noise(0), noise(1)
     flipped, gray = [], []
-    for i in range(0, 32, 4):
+    for i in range(0, 20, 4):
         pairs = crops(exemplar, search, keys[i : i + 4], flip=0.5, gray=0.5)
         for z, x in zip(np.asarray(pairs.exemplar), np.asarray(pairs.search), strict=True):
             both_gray = [np.ptp(image, axis=-1).max() < 1e-3 for image in (z, x)]
@@ -83,8 +83,8 @@ def test_half_the_pairs_are_flipped_or_grey_together():
             for image, middle in zip((z, x), middles, strict=True):
                 expected = middle if straight else middle[:, ::-1]
                 np.testing.assert_allclose(image.mean(-1), expected, atol=0.1)
-    assert 5 < sum(flipped) < 27
-    assert 5 < sum(gray) < 27
+    assert 3 < sum(flipped) < 17
+    assert 3 < sum(gray) < 17
 
 
 def test_colour_shift_has_a_tenth_of_the_deviation_of_the_colours():

@@ -88,15 +88,14 @@ def test_fresh_variables_are_the_authors():
 
 
 def test_images_do_not_see_each_other():
-    together = embed(VARIABLES, IMAGES)
-    alone = jax.jit(jax.vmap(model.embed, (None, 0)))(VARIABLES, IMAGES[:, None])[:, 0]
-    np.testing.assert_allclose(alone, together, atol=1e-4)
+    mixed = np.stack([IMAGES[1], np.zeros_like(IMAGES[0])])
+    np.testing.assert_allclose(embed(VARIABLES, mixed)[0], embed(VARIABLES, IMAGES)[1], atol=1e-5)
 
 
 def test_features_move_with_the_image():
-    large = np.random.default_rng(1).integers(0, 256, (1, 143, 143, 3)).astype(np.float32)
-    corner = embed(VARIABLES, np.ascontiguousarray(large[:, 8:135, 16:]))
-    np.testing.assert_allclose(corner, embed(VARIABLES, large)[:, 1:7, 2:8], atol=1e-4)
+    large = np.random.default_rng(1).integers(0, 256, (2, 143, 143, 3)).astype(np.float32)
+    corner = embed(VARIABLES, np.ascontiguousarray(large[:, 8:135, 16:135]))
+    np.testing.assert_allclose(corner, embed(VARIABLES, large)[:, 1:7, 2:7], atol=1e-4)
 
 
 def test_folded_variables_give_the_same_features():
@@ -128,12 +127,14 @@ def test_training_normalises_with_the_batch_and_updates_the_statistics():
 
 
 def test_training_in_bfloat16_keeps_the_parameters_float32():
-    def loss(params):
-        variables = {**VARIABLES, "params": params}
+    last = {name: VARIABLES["params"][name] for name in ("conv4", "bn4", "conv5")}
+
+    def loss(last):
+        variables = {**VARIABLES, "params": {**VARIABLES["params"], **last}}
         features, stats = model.embed_train(variables, IMAGES, dtype=jnp.bfloat16)
         return jnp.sum(features.astype(jnp.float32) ** 2), (features, stats)
 
-    grads, (features, stats) = jax.jit(jax.grad(loss, has_aux=True))(VARIABLES["params"])
+    grads, (features, stats) = jax.jit(jax.grad(loss, has_aux=True))(last)
     assert features.dtype == jnp.bfloat16
     for leaf in jax.tree.leaves((grads, stats)):
         assert leaf.dtype == jnp.float32
