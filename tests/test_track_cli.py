@@ -135,7 +135,8 @@ def test_stopped_in_the_middle(folder, tmp_path, how):
         assert process.returncode == 130, errors
         assert f"stopped after {len(lines) - 1} frames" in output
         assert "Traceback" not in errors
-        assert frames_in(tmp_path / "out.mp4") == len(lines) - 1
+        # The last box may stand alone, where the signal came before its picture was written.
+        assert len(lines) - 2 <= frames_in(tmp_path / "out.mp4") <= len(lines) - 1
 
 
 def test_box_alone_and_among_several(run):
