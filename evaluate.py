@@ -10,10 +10,15 @@ reads result files, of any tracker, and compares them.
 """
 
 import argparse
+import dataclasses
+import hashlib
 import json
 import multiprocessing
 import pathlib
 import sys
+
+import jax
+import numpy as np
 
 from siamfc_jax import (
     baselines,
@@ -74,6 +79,7 @@ def run(args) -> None:
     sequences = choose(benchmark.read(args.data), args.sequences)
     output.mkdir(parents=True, exist_ok=True)
     if args.results is None:
+        remember(args)
         # The longest first, dealt out in turn, so that all processes end together.
         by_length = sorted(sequences, key=lambda sequence: -len(sequence.frames))
         shares = [by_length[index :: args.jobs] for index in range(args.jobs)]
@@ -94,6 +100,28 @@ def run(args) -> None:
     # Pictures show the first tracker, where there is one run a sequence.
     shown = protocol_of(args) == "ope"
     write_report(args, summaries, collect(args, sequences, folders[0]) if shown else {})
+
+
+def remember(args) -> None:
+    """Writes down whose results the output folder holds; refuses to mix them with others."""
+    path = pathlib.Path(args.output) / "run.json"
+    run = {"benchmark": args.benchmark, "tracker": args.tracker or "siamfc_jax"}
+    if not args.tracker:
+        model = load_model(args.weights)
+        digest = hashlib.sha256()
+        for leaf in jax.tree.leaves(model.variables):
+            digest.update(np.ascontiguousarray(leaf).tobytes())
+        run["weights"] = digest.hexdigest()
+        run["settings"] = dataclasses.asdict(config.from_arguments(model.tracker_config, args))
+    if path.is_file():
+        before = json.loads(path.read_text())
+        differing = [key for key in {**run, **before} if run.get(key) != before.get(key)]
+        if differing:
+            raise ValueError(
+                f"{args.output} holds results of another run, with other {', '.join(differing)}; "
+                "take another --output, or remove the folder"
+            )
+    path.write_text(json.dumps(run, indent=2) + "\n")
 
 
 def track_all(args, sequences) -> None:

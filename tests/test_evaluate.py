@@ -16,6 +16,7 @@ from siamfc_jax.checkpoints import Model, save_model
 from siamfc_jax.config import TrackerConfig
 
 LENGTHS = {"Deer": 4, "Girl": 6}
+SETTINGS = TrackerConfig(num_scales=1)
 
 
 def write_frames(folder, count, *, digits=4):
@@ -38,8 +39,7 @@ def truth(count, *, first):
 def weights(tmp_path_factory):
     """A model folder of a tiny net that matches pixels."""
     path = tmp_path_factory.mktemp("weights") / "tiny"
-    settings = TrackerConfig(num_scales=1)
-    save_model(path, Model(tiny_networks.pixels(30), tiny_networks.CONFIG, settings))
+    save_model(path, Model(tiny_networks.pixels(30), tiny_networks.CONFIG, SETTINGS))
     return str(path)
 
 
@@ -104,6 +104,19 @@ def test_processes_share_the_sequences_and_flags_change_the_tracker(otb, weights
         lines = (tmp_path / f"{name}.txt").read_text().splitlines()
         assert lines == [lines[0]] * count  # nothing but the window: it never moves
     assert len(json.loads((tmp_path / "summary.json").read_text())["sequences"]) == 2
+
+
+def test_refuses_to_mix_results(tracked, otb, weights, tmp_path, capsys):
+    command = ["--data", otb, "--weights", weights, "--output", str(tracked)]
+    assert evaluate.main([*command, "--sequences", "Deer"]) == 0  # the same run: goes on
+    assert evaluate.main([*command, "--scale-rate", "0.5"]) == 2
+    message = "error: .*tiny holds results of another run, with other settings; take another"
+    assert re.match(message, capsys.readouterr().err)
+    other = tmp_path / "other"
+    save_model(other, Model(tiny_networks.variables(), tiny_networks.CONFIG, SETTINGS))
+    command[3] = str(other)
+    assert evaluate.main(command) == 2
+    assert "with other weights;" in capsys.readouterr().err
 
 
 def test_compares_trackers(tracked, otb, tmp_path):
