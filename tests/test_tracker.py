@@ -2,6 +2,7 @@
 
 import functools
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,6 +85,52 @@ def test_the_best_scale_gives_the_unit_of_the_move_and_part_of_the_growth():
         # Limited in both sides alike, so that the box keeps its shape.
         np.testing.assert_allclose(box[2:], np.array([60, 90]) * min(growth, 1.1), rtol=1e-6)
         assert score == pytest.approx(1)
+
+
+def test_scales_of_the_exemplar_are_tighter_cuts_for_an_object_that_has_grown():
+    config = TrackerConfig(scales_on="exemplar", scale_step=1.25)
+    state = init(config=config)
+    assert state.exemplar.shape == (3, 6, 6, 6)
+    for exemplar, factor in zip(state.exemplar, (0.8, 1, 1.25), strict=True):
+        center, size = geometry.center_of(BOX), BOX[2:] / factor
+        alone = init(box=np.asarray(geometry.make_box(center, size)))
+        np.testing.assert_allclose(exemplar, alone.exemplar[0], atol=1e-3)
+    logits, sides = tracker.respond(PARAMS, state, scene(), config=config)
+    assert logits.shape == (3, 17, 17)
+    np.testing.assert_allclose(sides, 255, rtol=1e-6)  # the unit of every move
+    np.testing.assert_allclose(
+        logits[1], tracker.respond(PARAMS, init(), scene(), config=SINGLE)[0][0], atol=1e-3
+    )
+
+
+def magnified(factor):
+    """The scene, seen from nearer by a factor, about the centre of BOX."""
+    about = np.float32([[factor, 0, 160 * (1 - factor)], [0, factor, 152 * (1 - factor)]])
+    about[:, 2] += (factor - 1) / 2  # OpenCV's points are pixel centres at whole numbers
+    return cv2.warpAffine(scene(), about, (320, 304), borderMode=cv2.BORDER_REFLECT)
+
+
+@pytest.mark.parametrize("scales_on", ["search", "exemplar"])
+@pytest.mark.parametrize("scale, factor", enumerate([1 / 1.2, 1, 1.2]))
+def test_the_scale_is_found_on_either_side(scales_on, scale, factor):
+    config = TrackerConfig(scales_on=scales_on, scale_step=1.2, scale_rate=1.0)
+    state = init(config=config)
+    logits, sides = tracker.respond(PARAMS, state, magnified(factor), config=config)
+    assert np.argmax(logits.max((1, 2))) == scale
+    many = scales_on == "search"
+    np.testing.assert_allclose(sides, 255 * np.float32([1 / 1.2, 1, 1.2]) ** many, rtol=1e-5)
+    _, box, _ = step(state, magnified(factor), config)
+    np.testing.assert_allclose(box[2:], 63.5 * factor, rtol=1e-5)
+    np.testing.assert_allclose(geometry.center_of(box), [160, 152], atol=2)
+
+
+def test_scales_on_the_exemplar_cost_one_search():
+    config = TrackerConfig(scales_on="exemplar")
+    state = init(box=np.stack([BOX, BOX]), config=config)
+    assert state.exemplar.shape == (2, 3, 6, 6, 6)
+    assert tracker._cut_searches(state, scene(), config=config).shape == (2, 1, 255, 255, 3)
+    logits, sides = tracker.respond(PARAMS, state, scene(), config=config)
+    assert (logits.shape, sides.shape) == ((2, 3, 17, 17), (2, 3))
 
 
 def test_loop_is_scan_and_vmap():
