@@ -15,11 +15,11 @@ from siamfc_jax.config import TrackerConfig
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMAND = re.compile(r"^(?: {4})?python (.*(?:\\\n.*)*)$", re.MULTILINE)
+COMMAND = re.compile(r"^(?: {4})?python (.*)$", re.MULTILINE)
 COMMANDS = [
-    (page.name, re.sub(r"\\\n", " ", words))
+    (page.name, words)
     for page in PAGES
-    for words in COMMAND.findall(page.read_text(encoding="utf-8"))
+    for words in COMMAND.findall(page.read_text(encoding="utf-8").replace("\\\n", ""))
 ]
 
 

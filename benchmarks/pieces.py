@@ -1,0 +1,106 @@
+"""Times the pieces of one tracked frame, and how near each is to the machine's matmul rate.
+
+python benchmarks/pieces.py --weights siamfc-small --height 480
+"""
+
+import argparse
+import functools
+import pathlib
+import sys
+import time
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import jax
+import jax.numpy as jnp
+
+from siamfc_jax import checkpoints, config, convolution, model, peaks, tracker
+
+
+def median(function, *arrays, rounds):
+    """Returns the median seconds of a call."""
+    seconds = []
+    for _ in range(rounds + 1):
+        began = time.perf_counter()
+        jax.block_until_ready(function(*arrays))
+        seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds[1:]))
+
+
+def layers(params, images):
+    """Yields (name, function, arrays, floating-point operations) of each layer."""
+    for number, groups in enumerate(model.GROUPS, 1):
+        layer = params[f"conv{number}"]
+        stride = 2 if number == 1 else 1
+
+        def convolve(layer, images, stride=stride, groups=groups, last=number == 5):
+            output = convolution.convolve(images, layer["kernel"], stride, groups)
+            output = output + layer["bias"][None, None, None, :]
+            return output if last else jax.nn.relu(output)
+
+        convolve = jax.jit(convolve)
+        outputs = convolve(layer, images)
+        operations = 2 * outputs.size * np.prod(layer["kernel"].shape[:3])
+        yield f"conv{number}", convolve, (layer, images), operations
+        images = outputs
+        if number < 3:
+            pool = jax.jit(convolution.max_pool)
+            yield f"pool{number}", pool, (images,), None
+            images = pool(images)
+
+
+def pieces(params, height, settings):
+    """Yields (name, function, arrays, operations or None) in the order of a frame."""
+    frame = np.random.default_rng(0).integers(0, 256, (height, height * 16 // 9, 3), np.uint8)
+    size = height / 6
+    box = np.float32([frame.shape[1] / 2 - size / 2, height / 2 - size / 2, size, size])
+    state = tracker.init(params, frame, box, config=settings)
+    cut = functools.partial(tracker._cut_searches, config=settings)
+    yield "upload", jax.device_put, (frame,), None
+    yield "crops", cut, (state, jax.device_put(frame)), None
+    searches = cut(state, frame)
+    yield from layers(params["params"], searches)
+    yield "embedding", jax.jit(model.embed), (params, searches), None
+    features = model.embed(params, searches)
+    operations = 2 * state.exemplar.size * 17 * 17 * len(features)
+    correlate = jax.jit(model.cross_correlate_all)
+    yield "correlation", correlate, (state.exemplar, features), operations
+    find_peak = jax.jit(functools.partial(peaks.find_peak, config=settings))
+    yield "peak", find_peak, (jnp.zeros((settings.num_scales, 17, 17)),), None
+    step = functools.partial(tracker.step, config=settings)
+    yield "whole step", step, (params, state, frame), None
+
+
+def main(argv=None) -> int:
+    """Prints the table; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--weights", metavar="NAME|PATH", help="a model; else random weights")
+    parser.add_argument("--height", type=int, default=480, help="of the frame, 16:9")
+    parser.add_argument("--rounds", type=int, default=30)
+    config.add_arguments(parser, config.ModelConfig, config.TrackerConfig)
+    args = parser.parse_args(argv)
+    if args.weights:
+        variables = checkpoints.load_model(args.weights).variables
+    else:
+        network = config.from_arguments(config.ModelConfig(), args)
+        variables = model.init_variables(jax.random.key(0), config=network)
+    params = jax.device_put(model.fold_batch_norm(variables))
+    settings = config.from_arguments(config.TrackerConfig(), args)
+    square = jnp.ones((2048, 2048))
+    rate = 2 * 2048**3 / median(jax.jit(jnp.matmul), square, square, rounds=args.rounds)
+    print(f"a matmul of 2048 x 2048 runs at {rate / 1e9:.0f} GFLOP/s\n")
+    print("| piece | ms | GFLOP/s | of the matmul rate |\n|---|---:|---:|---:|")
+    for name, function, arrays, operations in pieces(params, args.height, settings):
+        seconds = median(function, *arrays, rounds=args.rounds)
+        reached = operations / seconds if operations else 0
+        columns = f"{reached / 1e9:.0f} | {reached / rate:.0%}" if operations else " | "
+        print(f"| {name} | {1e3 * seconds:.2f} | {columns} |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
