@@ -9,12 +9,14 @@ sets are mixed by the weight of their tracks, and so are the sources within a se
 """
 
 import argparse
+import logging
 import pathlib
 import sys
 
 import numpy as np
 
 from siamfc_jax import checkpoints, config, pairs, records, runs, training
+from siamfc_jax.signals import Stopped
 
 
 def parse(argv):
@@ -110,12 +112,15 @@ def run(args):
 
 def main(argv=None) -> int:
     """Runs the command; returns its exit code, 128 + the signal's number where one came."""
+    for name in ("absl", "asyncio"):
+        # Orbax reports the errors of its threads there, page by page, before it raises them.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         run(parse(argv))
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except runs.Stopped as stopped:
+    except Stopped as stopped:
         print(stopped, file=sys.stderr)
         return 128 + stopped.signal
     except KeyboardInterrupt:

@@ -92,10 +92,8 @@ def load_model(source) -> Model:
         if not (path / "variables" / "_METADATA").is_file():
             raise ValueError("there are no arrays in its folder 'variables'")
         with ocp.StandardCheckpointer() as checkpointer:
-            # Restored as NumPy, so that the number of devices it was saved on does not matter.
             shapes = checkpointer.metadata(path / "variables").item_metadata.tree
-            target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-            variables = checkpointer.restore(path / "variables", target)
+            variables = checkpointer.restore(path / "variables", _zeros(shapes))
     except (OSError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"model at {source} cannot be read: {reason}") from error
@@ -186,26 +184,61 @@ def save(manager, step: int, state, settings: dict) -> None:
       step: number of steps done.
       state: pytree of arrays, the same on every device.
       settings: all that `restore` shall find unchanged, as JSON.
+
+    Raises:
+      ValueError: there is no room, or the save before could not be written.
     """
+    # Twice, as the old checkpoint goes when the new one is whole, and as indexes need room.
+    needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    free = shutil.disk_usage(manager.directory).free
+    if free < needed:
+        raise _unwritable(manager, f"{free >> 10} KiB are free, of {needed >> 10} needed")
     if jax.process_count() > 1:
         state = jax.tree.map(ocp.utils.fully_replicated_host_local_array_to_global_array, state)
     saved = {"state": ocp.args.StandardSave(state), "config": ocp.args.JsonSave(settings)}
-    manager.save(step, args=ocp.args.Composite(**saved))
+    try:
+        manager.save(step, args=ocp.args.Composite(**saved))
+    except (OSError, ValueError) as error:
+        raise _unwritable(manager, error) from error
 
 
-def restore(manager, like, settings: dict):
-    """Restores the latest training state.
+def finish(manager) -> None:
+    """Waits for the last save.
 
     Args:
       manager: of `open_manager`.
-      like: a state with the wanted shapes and dtypes.
+
+    Raises:
+      ValueError: it could not be written.
+    """
+    try:
+        manager.wait_until_finished()
+    except (OSError, ValueError) as error:
+        raise _unwritable(manager, error) from error
+
+
+def _unwritable(manager, error):
+    # What the system said comes last in the long line of those who passed it on.
+    reason = str(error).splitlines()[0].rpartition(": ")[2]
+    return ValueError(
+        f"cannot save to {manager.directory}: {reason}; the run goes on from its last whole "
+        "checkpoint by the same command"
+    )
+
+
+def restore(manager, shapes, settings: dict):
+    """Restores the latest training state, whatever number of devices it was saved on.
+
+    Args:
+      manager: of `open_manager`.
+      shapes: a state of `jax.ShapeDtypeStruct`.
       settings: of the run, group -> name -> value.
 
     Returns:
       The state in NumPy arrays, or None where nothing has been saved.
 
     Raises:
-      ValueError: the run was begun with other settings.
+      ValueError: the run was begun with other settings, or the checkpoint is damaged.
     """
     step = manager.latest_step()
     if step is None:
@@ -213,12 +246,17 @@ def restore(manager, like, settings: dict):
     saved = _read(manager, step, config=ocp.args.JsonRestore()).config
     for group, values in settings.items():
         for name, value in values.items():
-            if saved[group].get(name) != value:
+            if (before := saved.get(group, {}).get(name)) != value:
                 raise ValueError(
-                    f"the run in {manager.directory.parent} has {name} {saved[group].get(name)}, "
-                    f"got {value}; go on with the same settings, or choose another --workdir"
+                    f"the run in {manager.directory.parent} has {name} {before}, got {value}; "
+                    "go on with the same settings, or choose another --workdir"
                 )
-    return _read(manager, step, state=ocp.args.StandardRestore(jax.device_get(like))).state
+    return _read(manager, step, state=ocp.args.StandardRestore(_zeros(shapes))).state
+
+
+def _zeros(shapes):
+    # NumPy, so that the devices it was saved on do not matter.
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def _read(manager, step, **items):
@@ -240,9 +278,7 @@ def _load_run(workdir: pathlib.Path) -> Model:
         if not manager.all_steps():
             raise ValueError(f"no finished checkpoint in {workdir}; let train.py run longer")
         step = _best_step(manager.all_steps(), errors)
-        shapes = manager.item_metadata(step).state
-        target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-        state = ocp.args.StandardRestore(target)
+        state = ocp.args.StandardRestore(_zeros(manager.item_metadata(step).state))
         saved = _read(manager, step, state=state, config=ocp.args.JsonRestore())
     network_config = ModelConfig(**saved.config["model"])
     variables = {key: saved.state[key] for key in ("params", "batch_stats")}

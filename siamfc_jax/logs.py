@@ -1,12 +1,15 @@
 """What a training run leaves to be read: `metrics.jsonl` and TensorBoard's files."""
 
+import contextlib
 import json
 import os
 import pathlib
 import time
 
 import numpy as np
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from siamfc_jax.checkpoints import METRICS_NAME
 from siamfc_jax.config import TrainConfig
@@ -16,8 +19,8 @@ from siamfc_jax.training import learning_rate
 class Log:
     """Numbers and pictures of a run by step; of several hosts only the first writes.
 
-    Every record is with the operating system before the call returns, and a resumed run
-    first takes back what it is about to do again, so that each step is told once.
+    Every record is in its file before the call returns, and a resumed run first takes
+    back what it is about to do again, so that each step is told once.
     """
 
     def __init__(self, workdir, records, *, config: TrainConfig, first: int, writes: bool):
@@ -29,25 +32,35 @@ class Log:
           config: of the run.
           first: steps done already; TensorBoard forgets later ones.
           writes: whether this host is the one that writes.
+
+        Raises:
+          ValueError: a file cannot be written, here or later.
         """
         self.config, self.file, self.board = config, None, None
         self.window, self.timed, self.clock = [], 0, None
         if writes:
             path = pathlib.Path(workdir) / METRICS_NAME
-            rewritten = path.with_suffix(".rewritten")
             lines = [json.dumps(record) + "\n" for record in records]
-            rewritten.write_text("".join(lines), encoding="utf-8")
-            os.replace(rewritten, path)
-            self.file = path.open("a", encoding="utf-8")
-            self.board = SummaryWriter(str(path.parent / "tensorboard"), purge_step=first + 1)
+            with _reported(path):
+                rewritten = path.with_suffix(".rewritten")
+                rewritten.write_text("".join(lines), encoding="utf-8")
+                os.replace(rewritten, path)
+                self.file = path.open("a", encoding="utf-8")
+                # Not SummaryWriter: its thread may lose the last records, and errors.
+                (path.parent / "tensorboard").mkdir(exist_ok=True)
+                self.board = EventsWriter(str(path.parent / "tensorboard" / "events"))
+                self.board.write_event(
+                    Event(step=first + 1, session_log=SessionLog(status=SessionLog.START))
+                )
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         if self.file:
-            self.file.close()
-            self.board.close()
+            with _reported(self.file.name):
+                self.file.close()
+                self.board.close()
 
     def restart_clock(self) -> None:
         """Leaves the time until now out of the pairs a second."""
@@ -71,13 +84,26 @@ class Log:
     def scalars(self, step: int, values: dict) -> None:
         """Writes name -> number."""
         if self.file:
-            self.file.write(json.dumps({"step": step, **values}) + "\n")
-            self.file.flush()
-            for name, value in values.items():
-                self.board.add_scalar(name, value, step)
-            self.board.flush()
+            with _reported(self.file.name):
+                self.file.write(json.dumps({"step": step, **values}) + "\n")
+                self.file.flush()
+                for name, value in values.items():
+                    self._write(step, summary.scalar(name, value))
+                self.board.flush()
 
     def image(self, step: int, name: str, image) -> None:
         """Writes a picture u8[H, W, 3] in RGB order, for TensorBoard only."""
-        if self.board:
-            self.board.add_image(name, image, step, dataformats="HWC")
+        if self.file:
+            with _reported(self.file.name):
+                self._write(step, summary.image(name, image, dataformats="HWC"))
+
+    def _write(self, step, content):
+        self.board.write_event(Event(step=step, wall_time=time.time(), summary=content))
+
+
+@contextlib.contextmanager
+def _reported(path):
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error.strerror}") from error

@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import hashlib
 import pathlib
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -21,24 +20,13 @@ from siamfc_jax import checkpoints, model, pairs, training
 from siamfc_jax.config import ModelConfig, TrainConfig
 from siamfc_jax.geometry import PATCH_SIZE, TRAIN_SEARCH_SIZE
 from siamfc_jax.logs import Log
+from siamfc_jax.signals import Stopped, caught_signals
 from siamfc_jax.validation import validate
 
 LOG_STEPS = 50
 MEASURED_STEPS = 10
 # What may differ from one start of a run to the next, as its outcome does not depend on it.
 FREE_SETTINGS = ("keep", "save_every")
-
-
-class Stopped(Exception):  # noqa: N818, not an error
-    """Says that a run was asked to stop, has saved, and ended before its last step.
-
-    Attributes:
-      signal: number of the signal that asked.
-    """
-
-    def __init__(self, step: int, number: int):
-        super().__init__(f"stopped and saved at step {step}; the same command goes on from there")
-        self.signal = number
 
 
 class _Run(NamedTuple):
@@ -94,15 +82,15 @@ def fit(
     _check_batch(config)
     workdir = pathlib.Path(workdir).absolute()
     with contextlib.ExitStack() as stack:
-        caught = stack.enter_context(_caught_signals())
+        caught = stack.enter_context(caught_signals())
         errors = {}
         manager = checkpoints.open_manager(workdir, keep=config.keep, errors=errors)
         stack.enter_context(manager)
         settings = _settings(config, model_config, source, teacher)
         optimizer = training.make_optimizer(config)
-        variables = _first_variables(config, model_config, source, init_from)
-        state = training.create_state(jax.tree.map(jnp.asarray, variables), optimizer)
-        state = checkpoints.restore(manager, state, settings) or state
+        begin = functools.partial(_begin, config, model_config, optimizer)
+        state = checkpoints.restore(manager, jax.eval_shape(begin), settings)
+        state = state or begin(init_from, source)
         first = int(state.step)
         records = [r for r in checkpoints.read_metrics(workdir) if r["step"] <= first]
         errors.update(checkpoints.validation_errors(records))
@@ -137,27 +125,6 @@ def _check_batch(config):
         )
 
 
-@contextlib.contextmanager
-def _caught_signals():
-    """Yields a list that receives the number of a signal that asks to stop.
-
-    A second one does not wait for the step to end.
-    """
-    caught = []
-
-    def catch(number, _frame):
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _settings(config, model_config, source, teacher):
     recipe = dataclasses.asdict(config)
     taught = hashlib.sha256()
@@ -173,20 +140,22 @@ def _settings(config, model_config, source, teacher):
     }
 
 
-def _first_variables(config, model_config, source, init_from):
+def _begin(config, model_config, optimizer, init_from=None, source=None):
     if init_from is None:
-        return model.init_variables(jax.random.key(config.seed), config=model_config)
+        variables = model.init_variables(jax.random.key(config.seed), config=model_config)
+        return training.create_state(variables, optimizer)
     if init_from.model_config != model_config:
         raise ValueError(
             f"--init-from is a network of {init_from.model_config}, asked for {model_config}; "
             "give its --width and --first-kernel"
         )
-    if "batch_stats" in init_from.variables:
-        return init_from.variables
-    (batch,) = pairs.batches(source, batch_size=16, start=0, stop=1)
-    margin = (PATCH_SIZE - TRAIN_SEARCH_SIZE) // 2
-    images = batch["search"][:, margin:-margin, margin:-margin].astype(np.float32)
-    return jax.jit(model.unfold_batch_norm)(init_from.variables, images)
+    variables = init_from.variables
+    if "batch_stats" not in variables:
+        (batch,) = pairs.batches(source, batch_size=16, start=0, stop=1)
+        margin = (PATCH_SIZE - TRAIN_SEARCH_SIZE) // 2
+        images = batch["search"][:, margin:-margin, margin:-margin].astype(np.float32)
+        variables = jax.jit(model.unfold_batch_norm)(variables, images)
+    return training.create_state(jax.tree.map(jnp.asarray, variables), optimizer)
 
 
 def _train(run, state):
@@ -214,7 +183,8 @@ def _train(run, state):
             if stop or whole or done % run.config.save_every == 0:
                 checkpoints.save(run.manager, done, state, run.settings)
             if stop:
-                raise Stopped(done, (*run.caught, signal.SIGTERM)[0])
+                checkpoints.finish(run.manager)
+                raise Stopped(done, run.caught)
             if whole:
                 _validate(run, done, state)
             if whole or done == first + 1:  # neither validation nor compilation counts as speed
@@ -224,6 +194,7 @@ def _train(run, state):
                 recording.enter_context(jax.profiler.trace(run.workdir / "profile"))
             elif run.profile and done == first + 1 + run.profile:
                 recording.close()
+    checkpoints.finish(run.manager)
     _report_rates(run, state, batch)
     return state
 
@@ -294,7 +265,8 @@ def _validate(run, step, state):
         stopped=lambda: alone and bool(run.caught),
     )
     if scored is None:
-        raise Stopped(step, run.caught[0])
+        checkpoints.finish(run.manager)
+        raise Stopped(step, run.caught)
     results, pictures = scored
     for number, picture in enumerate(pictures):
         run.log.image(step, f"validation_response/{number}", picture)

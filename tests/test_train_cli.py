@@ -1,94 +1,139 @@
 """Runs train.py as people do: killed, stopped, resumed, and with everything wrong."""
 
 import os
-import pathlib
+import re
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+import tiny_networks
 import tiny_tracks
+from train_process import Training, assert_same
 
+import train
 from siamfc_jax import checkpoints
-
-ROOT = pathlib.Path(__file__).parents[1]
-# 12 steps with a checkpoint after every second one.
-TINY = ["--width", ".05", "--batch-size", "2", "--pairs-per-epoch", "8", "--epochs", "3"]
-TINY += ["--save-every", "2", "--keep", "2"]
-KILLED = -signal.SIGKILL
+from siamfc_jax.checkpoints import Model
+from siamfc_jax.config import ModelConfig, TrackerConfig
+from siamfc_jax.signals import caught_signals
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Returns run(workdir, *flags, interrupt) -> finished process, of small compiled steps."""
-    root = tmp_path_factory.mktemp("train")
-    tiny_tracks.write(root / "tracks")
-    env = os.environ | {
-        "JAX_COMPILATION_CACHE_DIR": str(root / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",  # half the time to compile
-    }
+def training(tmp_path_factory):
+    return Training(tmp_path_factory.mktemp("train"))
 
-    def run(workdir, *flags, interrupt=("9", "any", "0"), devices=1):
-        flags = ["--workdir", str(root / workdir), "--data", str(root / "tracks"), *TINY, *flags]
-        count = f" --xla_force_host_platform_device_count={devices}"
-        return subprocess.run(
-            [sys.executable, "tests/interrupted_train.py", *interrupt, *flags],
-            cwd=ROOT,
-            env=env | {"XLA_FLAGS": env["XLA_FLAGS"] + count},
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
 
-    run.root = root
-    return run
+@pytest.fixture
+def main(monkeypatch):
+    """Returns train.main without the search for a cluster, which must come before all of JAX."""
+    monkeypatch.setattr(train.training, "connect", lambda *_: None)
+    return train.main
 
 
 @pytest.fixture(scope="module")
-def reference(run):
-    """Returns the variables of a run that nothing disturbed, and its number of operations."""
-    done = run("reference")
-    assert done.returncode == 0, done.stderr
-    assert "loader alone" in done.stdout
-    return variables(run, "reference"), int(done.stderr.split()[-2])
+def reference(training):
+    """Returns the variables of a run that nothing disturbed."""
+    out, _ = training.run("reference")
+    assert "loader alone" in out and "step alone" in out
+    return training.variables("reference")
 
 
-def variables(run, workdir):
-    folder = run.root / workdir
-    steps = [int(path.name) for path in (folder / "checkpoints").iterdir()]
-    assert max(steps) == 12
-    return checkpoints.load_model(folder).variables
-
-
-def assert_same(found, expected):
-    flat, wanted = (dict(_leaves(tree)) for tree in (found, expected))
-    assert flat.keys() == wanted.keys()
-    for name, value in flat.items():
-        np.testing.assert_array_equal(value, wanted[name], err_msg=name)
-
-
-def _leaves(tree, name=""):
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from _leaves(value, f"{name}/{key}")
-    else:
-        yield name, tree
-
-
-def test_killed_and_stopped_run_ends_as_one_never_stopped(run, reference):
-    # Before the first save is made valid by renaming it; then stopped; then killed while an
-    # old checkpoint is being removed.
-    killed = run("a", interrupt=("9", "os.rename", "2"))
-    assert killed.returncode == KILLED
-    stopped = run("a", interrupt=("15", "os.rename", "2"))
-    assert stopped.returncode == 143, stopped.stderr
-    assert "stopped and saved at step" in stopped.stderr.splitlines()[-2]
-    killed = run("a", interrupt=("9", "os.rmdir", "1"))
-    assert killed.returncode == KILLED
-    done = run("a")
-    assert done.returncode == 0, done.stderr
-    assert_same(variables(run, "a"), reference[0])
-    steps = [r["step"] for r in checkpoints.read_metrics(run.root / "a") if "loss" in r]
+def test_killed_and_stopped_run_ends_as_one_never_stopped(training, reference):
+    # Just before the second checkpoint becomes valid by being renamed.
+    training.run("a", interrupt=("9", "os.rename", "4"), code=-signal.SIGKILL)
+    _, err = training.run("a", interrupt=("15", "os.rename", "2"), code=143)
+    assert "the same command goes on from there\n" in err
+    out, _ = training.run("a")
+    assert "loader alone" in out
+    assert_same(training.variables("a"), reference)
+    steps = list(training.losses("a"))
     assert steps == sorted(set(steps)) and steps[-1] == 12
+
+
+def test_finished_run_has_nothing_left_to_do(training, reference, main, capsys):
+    flags = ["--data", f"{training.root}/tracks", "--batch-size", "4", "--pairs-per-epoch", "16"]
+    flags += ["--epochs", "3", "--width", ".05", "--workdir", f"{training.root}/reference"]
+    assert main(flags) == 0
+    assert "nothing left to do" in capsys.readouterr().out
+    for changed, text in [
+        (["--batch-size", "8"], "has batch_size 4, got 8; go on with the same settings, or choose"),
+        (["--seed", "5"], "has seed 0, got 5; go on with the same"),
+        (["--width", ".06"], "has width 0.05, got 0.06; go on with the same"),
+        (["--data", f"{training.root}/tracks"], "has training data "),
+    ]:
+        assert main([*flags, *changed]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("error: the run in ") and text in err and err.count("\n") == 1
+
+
+def test_loss_that_is_no_number_ends_the_run(training, reference):
+    config = ModelConfig(width=0.05)
+    variables = tiny_networks.variables(config)
+    variables["params"]["conv3"]["kernel"][:] = np.nan
+    path = training.root / "broken"
+    checkpoints.save_model(path, Model(variables, config, TrackerConfig()))
+    _, err = training.run("nan", "--init-from", path, code=2)
+    line = next(line for line in err.splitlines() if line.startswith("error: "))
+    assert "loss nan, gradient nan at step 1, pairs 0, 1, 2, 3 of tracks made_" in line
+    assert "look at these, or begin anew with a lower --learning-rate" in line
+    assert not any((training.root / "nan" / "checkpoints").iterdir())
+
+
+def test_signals_are_noted_and_a_second_one_interrupts():
+    with caught_signals() as caught:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert caught == [signal.SIGINT]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_weights_of_sets_and_of_sources(tmp_path):
+    tiny_tracks.write(tmp_path / "a", tracks=2, frames=1, source="film")
+    tiny_tracks.write(tmp_path / "b:c", tracks=1, frames=1, source="drone")
+    (tmp_path / "b:c" / "list.txt").write_text("drone_0\ndrone_0\n")
+    entries = [f"{tmp_path}/a", f"{tmp_path}/a:0.5,film:.1", f"{tmp_path}/b:c,drone:3"]
+    tracks, weights = train.read_data(entries)
+    assert [track.name for track in tracks] == ["film_0", "film_1"] * 2 + ["drone_0"] * 2
+    np.testing.assert_allclose(weights, [1, 1, 0.05, 0.05, 3, 3])
+
+
+def test_errors(tmp_path, main, capsys):
+    tiny_tracks.write(tmp_path / "tracks", tracks=1, frames=2)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    config = ModelConfig(width=0.05)
+    narrow = Model(tiny_networks.variables(config), config, TrackerConfig())
+    checkpoints.save_model(tmp_path / "narrow", narrow)
+    good = ["--workdir", f"{tmp_path}/run", "--data", f"{tmp_path}/tracks", "--width", ".04"]
+    for flags, text in [
+        (["--data", f"{tmp_path}/none"], "no folder .*none; expected a prepared set, or a folder"),
+        (
+            ["--data", f"{tmp_path}/empty"],
+            "holds 0 prepared data sets, expected one; name a folder",
+        ),
+        (["--data", f"{tmp_path}/tracks:-1"], "--data takes weights from 0 upwards, got .*:-1"),
+        (["--data", f"{tmp_path}/tracks,x:2"], "tracks has no source x; it has made"),
+        (["--validation", f"{tmp_path}/none"], "no folder .*none; expected"),
+        (["--batch-size", "3"], "--batch-size must be a multiple of 2 devices on 1 hosts .*got 3"),
+        (["--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["--workers", "-1"], "--workers must not be negative, got -1"),
+        (["--profile", "-1"], "--profile must not be negative, got -1"),
+        (["--workdir", f"{tmp_path}/file/run"], "cannot write to .*file/run: Not a directory"),
+        (["--init-from", f"{tmp_path}/none"], "no model at .*none; expected"),
+        (["--teacher", f"{tmp_path}/none"], "no model at .*none; expected"),
+        (
+            ["--init-from", f"{tmp_path}/narrow"],
+            r"--init-from is a network of .*width=0.05.*asked for .*width=0.04.*; give its --width",
+        ),
+    ]:
+        args = good if flags[0] != "--data" else good[:2] + good[4:]
+        assert main([*args, *flags]) == 2, flags
+        err = capsys.readouterr().err
+        assert err.startswith("error: ") and err.count("\n") == 1, err
+        assert re.search(text, err), err
+
+
+def test_hosts_are_named_together_or_not_at_all():
+    for given in [(None, None, 1), ("a:1", 2, None), ("a:1", 2, 2)]:
+        with pytest.raises(ValueError, match=r"--coordinator HOST:PORT, --num-processes N and"):
+            train.training.connect(*given)

@@ -1,0 +1,35 @@
+"""Lets Ctrl-C and SIGTERM ask a run to stop, and say so at its end."""
+
+import contextlib
+import signal
+
+
+class Stopped(Exception):  # noqa: N818, not an error
+    """Says that a run was asked to stop, has saved, and ended before its last step.
+
+    Attributes:
+      signal: number of the signal that asked.
+    """
+
+    def __init__(self, step: int, caught: list):
+        """Takes the last step and the caught signals: none if another host was asked."""
+        super().__init__(f"stopped and saved at step {step}; the same command goes on from there")
+        self.signal = caught[0] if caught else signal.SIGTERM
+
+
+@contextlib.contextmanager
+def caught_signals():
+    """Yields a list that receives the number of a SIGINT or SIGTERM; a second one interrupts."""
+    caught = []
+
+    def catch(number, _frame):
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
