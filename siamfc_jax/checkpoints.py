@@ -91,13 +91,11 @@ def load_model(source) -> Model:
         )
         if not (path / "variables" / "_METADATA").is_file():
             raise ValueError("there are no arrays in its folder 'variables'")
-        with ocp.StandardCheckpointer() as checkpointer:
-            shapes = checkpointer.metadata(path / "variables").item_metadata.tree
-            variables = checkpointer.restore(path / "variables", _zeros(shapes))
+        variables = _read_arrays(path / "variables")
     except (OSError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"model at {source} cannot be read: {reason}") from error
-    loaded = Model(jax.tree.map(np.asarray, variables), found["model"], found["tracker"])
+    loaded = Model(variables, found["model"], found["tracker"])
     _check_shapes(loaded, source)
     return loaded
 
@@ -271,15 +269,21 @@ def _read(manager, step, **items):
 
 
 def _load_run(workdir: pathlib.Path) -> Model:
-    errors = validation_errors(read_metrics(workdir))
-    # Reading only: the run may be going on, and its half-written checkpoint is its own.
-    options = ocp.CheckpointManagerOptions(read_only=True)
-    with ocp.CheckpointManager(workdir / _CHECKPOINTS, options=options) as manager:
-        if not manager.all_steps():
-            raise ValueError(f"no finished checkpoint in {workdir}; let train.py run longer")
-        step = _best_step(manager.all_steps(), errors)
-        state = ocp.args.StandardRestore(_zeros(manager.item_metadata(step).state))
-        saved = _read(manager, step, state=state, config=ocp.args.JsonRestore())
-    network_config = ModelConfig(**saved.config["model"])
-    variables = {key: saved.state[key] for key in ("params", "batch_stats")}
-    return Model(variables, network_config, TrackerConfig())
+    # Without a manager: the run may be going on, and its half-written checkpoint is its own.
+    steps = ocp.utils.checkpoint_steps(workdir / _CHECKPOINTS)
+    if not steps:
+        raise ValueError(f"no finished checkpoint in {workdir}; let train.py run longer")
+    best = _best_step(steps, validation_errors(read_metrics(workdir)))
+    folder = workdir / _CHECKPOINTS / str(best)
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
+        saved = checkpointer.restore(folder / "config")
+    state = _read_arrays(folder / "state")
+    variables = {key: state[key] for key in ("params", "batch_stats")}
+    return Model(variables, ModelConfig(**saved["model"]), TrackerConfig())
+
+
+def _read_arrays(folder: pathlib.Path):
+    # The handler itself: a checkpointer misses its own metadata in the state of a run.
+    handler = ocp.StandardCheckpointHandler()
+    target = _zeros(handler.metadata(folder).tree)
+    return handler.restore(folder, args=ocp.args.StandardRestore(target))
