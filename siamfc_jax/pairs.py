@@ -14,6 +14,7 @@ import threading
 import cv2
 import grain
 import numpy as np
+from absl import flags
 
 from siamfc_jax.geometry import EXEMPLAR_SIZE, PATCH_SIZE
 from siamfc_jax.sequences import Sequence
@@ -169,6 +170,8 @@ def batches(source: PairSource, *, batch_size, start, stop, host=0, hosts=1, wor
     reading = grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)
     iterable = dataset.to_iter_dataset(reading)
     if workers:
+        # grain 0.2.18 ends with an error where nobody has parsed its flags (google/grain 1355).
+        flags.FLAGS.mark_as_parsed()
         options = grain.MultiprocessingOptions(num_workers=workers)
         iterable = iterable.mp_prefetch(options, worker_init_fn=_depend_on_parent)
     return iter(iterable)

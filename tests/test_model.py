@@ -106,6 +106,20 @@ def test_folded_variables_give_the_same_features():
     assert model.fold_batch_norm(folded) is folded
 
 
+def test_normalisation_put_back_changes_nothing():
+    folded = model.fold_batch_norm(VARIABLES)
+    unfolded = jax.jit(model.unfold_batch_norm)(folded, IMAGES)
+    assert jax.tree.structure(unfolded) == jax.tree.structure(VARIABLES)
+    np.testing.assert_allclose(embed(unfolded, IMAGES), embed(folded, IMAGES), atol=2e-4)
+    features, stats = jax.jit(model.embed_train)(unfolded, IMAGES)
+    np.testing.assert_allclose(features, embed(folded, IMAGES), atol=2e-3)
+    jax.tree.map(
+        lambda new, old: np.testing.assert_allclose(new, old, rtol=1e-3, atol=1e-3),
+        stats,
+        unfolded["batch_stats"],
+    )
+
+
 def test_training_normalises_with_the_batch_and_updates_the_statistics():
     features, stats = jax.jit(model.embed_train)(VARIABLES, IMAGES)
     conv = jax.tree.map(np.float64, VARIABLES["params"]["conv1"])

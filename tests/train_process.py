@@ -30,20 +30,19 @@ class Training:
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
 
-    def start(self, workdir, *flags, interrupt=NEVER, devices=1, **popen):
-        """Starts train.py; `interrupt` as interrupted_train.py takes it."""
+    def start(self, workdir, *flags, interrupt=NEVER, devices=1, prefix=()):
+        """Starts train.py; `interrupt` as interrupted_train.py takes it, `prefix` runs it all."""
         flags = ["--workdir", self.root / workdir, "--data", self.root / "tracks", *FLAGS, *flags]
         # Unoptimised steps compile in half the time.
         xla = "--xla_backend_optimization_level=0"
         xla += f" --xla_force_host_platform_device_count={devices}"
         return subprocess.Popen(
-            [sys.executable, "tests/interrupted_train.py", *interrupt, *map(str, flags)],
+            [*prefix, sys.executable, "tests/interrupted_train.py", *interrupt, *map(str, flags)],
             cwd=ROOT,
             env=self.env | {"XLA_FLAGS": xla},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **popen,
         )
 
     def run(self, workdir, *flags, code=0, **start):
