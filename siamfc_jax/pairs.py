@@ -5,6 +5,7 @@ pairs were seen knows where to go on, on any number of hosts and workers.
 training/vid_get_random_batch.m of the authors.
 """
 
+import contextlib
 import hashlib
 import multiprocessing.connection
 import os
@@ -174,7 +175,10 @@ def batches(source: PairSource, *, batch_size, start, stop, host=0, hosts=1, wor
         flags.FLAGS.mark_as_parsed()
         options = grain.MultiprocessingOptions(num_workers=workers)
         iterable = iterable.mp_prefetch(options, worker_init_fn=_depend_on_parent)
-    return iter(iterable)
+    with contextlib.closing(iter(iterable)) as iterator:
+        for batch in iterator:
+            # Copies: what workers share of their memory is theirs again at once.
+            yield {key: np.array(value) for key, value in batch.items()}
 
 
 def _depend_on_parent(_index, _count):
