@@ -4,7 +4,8 @@ GPU and TPU get XLA's own operations. On a CPU those reach a tenth to a half of
 the machine's matmul rate (grouped gradients less), so there a convolution is one
 matmul: the columns under a kernel row meet all kernel rows at once, and shifted
 rows of the products are added up. One image at a time, so that the products stay
-in the cache. `benchmarks/tracking.py` times the network layer by layer.
+in the cache. The gradients have the same form, written by hand: what the derivative of
+slices and sums becomes is half as fast. `benchmarks/train_step.py` times every layer.
 """
 
 import functools
@@ -98,7 +99,7 @@ def max_pool(images):
 
     Returns:
       [B, (H - 3) // 2 + 1, (W - 3) // 2 + 1, C]. Where a maximum stands more than
-      once in a window, the platforms may route its gradient to different copies.
+      once in a window, the first one of its first row has the gradient.
     """
     return lax.platform_dependent(images, cpu=_slice_pool, default=_window_pool)
 
@@ -111,9 +112,43 @@ def _window_pool(images):
 
 
 def _slice_pool(images):
-    rows, columns = ((size - 3) // 2 * 2 + 1 for size in images.shape[1:3])
-    images = functools.reduce(jnp.maximum, [images[:, i : i + rows : 2] for i in range(3)])
-    return functools.reduce(jnp.maximum, [images[:, :, j : j + columns : 2] for j in range(3)])
+    return _pool(_pool(images, 2), 1)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _pool(images, axis):
+    return functools.reduce(jnp.maximum, _thirds(images, axis))
+
+
+def _pool_forward(images, axis):
+    maxima = _pool(images, axis)
+    return maxima, (images, maxima)
+
+
+def _pool_backward(axis, residuals, cotangent):
+    # Even places end one window and begin the next, odd ones lie in the middle of theirs: the
+    # two interleaved are the gradient. That of slices, padded and summed, takes twice the time.
+    images, maxima = residuals
+    first, middle, _ = (third == maxima for third in _thirds(images, axis))
+    middle = middle & ~first
+    begins, inside, ends = (
+        jnp.where(here, cotangent, 0) for here in (first, middle, ~(first | middle))
+    )
+    none = jnp.zeros_like(lax.slice_in_dim(cotangent, 0, 1, axis=axis))
+    even = jnp.concatenate([begins, none], axis) + jnp.concatenate([none, ends], axis)
+    odd = jnp.concatenate([inside, none], axis)
+    shape = [2 * extent if i == axis else extent for i, extent in enumerate(even.shape)]
+    gradient = jnp.stack([even, odd], axis + 1).reshape(shape)  # as long as images, or one over
+    return (lax.slice_in_dim(gradient, 0, images.shape[axis], axis=axis),)
+
+
+_pool.defvjp(_pool_forward, _pool_backward)
+
+
+def _thirds(images, axis):
+    """Returns the first, middle and last place of every window of 3, 2 apart."""
+    count = (images.shape[axis] - 1) // 2
+    return [lax.slice_in_dim(images, i, i + 2 * count - 1, 2, axis) for i in range(3)]
 
 
 def _plain(stride, groups, images, kernel):
@@ -127,6 +162,7 @@ def _plain(stride, groups, images, kernel):
     )
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _matmuls(stride, groups, images, kernel):
     size, depth = kernel.shape[0], kernel.shape[-1] // groups
     height, width = ((extent - size) // stride + 1 for extent in images.shape[1:3])
@@ -140,12 +176,9 @@ def _matmuls(stride, groups, images, kernel):
     span = (rows - 1) * stride + deep
     images = jnp.pad(images, ((0, 0), (0, max(0, span - images.shape[1])), (0, 0), (0, 0)))
 
-    @functools.partial(jax.checkpoint, prevent_cse=False)  # copies are cheaper than memory
-    def convolve_image(image, kernel):
+    def convolve_image(image):
         outputs = []
-        for part, weights in zip(
-            jnp.split(image, groups, -1), jnp.split(kernel, groups, -1), strict=True
-        ):
+        for part, weights in _by_group(groups, image, kernel):
             patch = _neighbours(_neighbours(part, size, stride, width, 1), deep, stride, rows, 0)
             weights = weights.reshape(patches, patch.shape[-1], depth)
             products = jnp.einsum("hwk,pkd->hwpd", patch, weights)
@@ -154,7 +187,53 @@ def _matmuls(stride, groups, images, kernel):
             )
         return jnp.concatenate(outputs, axis=-1)
 
-    return lax.map(lambda image: convolve_image(image, kernel), images)
+    return lax.map(convolve_image, images)
+
+
+def _matmuls_forward(stride, groups, images, kernel):
+    return _matmuls(stride, groups, images, kernel), (images, kernel)
+
+
+def _matmuls_backward(stride, groups, residuals, cotangent):
+    images, kernel = residuals
+    if stride == 1:
+        images_gradient = _images_gradient(groups, kernel, cotangent)
+    else:  # the first layer's, for which no training asks
+        _, pull = jax.vjp(lambda x: _plain(stride, groups, x, kernel), images)
+        (images_gradient,) = pull(cotangent)
+    return images_gradient, _kernel_gradient(stride, groups, kernel.shape, images, cotangent)
+
+
+_matmuls.defvjp(_matmuls_forward, _matmuls_backward)
+
+
+def _images_gradient(groups, kernel, cotangent):
+    # The transpose of a convolution of stride 1: the padded cotangent meets the turned kernel.
+    size, _, depth, _ = kernel.shape
+    turned = kernel[::-1, ::-1].reshape(size, size, depth, groups, -1)
+    turned = turned.transpose(0, 1, 4, 3, 2).reshape(size, size, -1, groups * depth)
+    margin = (size - 1, size - 1)
+    return _matmuls(1, groups, jnp.pad(cotangent, ((0, 0), margin, margin, (0, 0))), turned)
+
+
+def _kernel_gradient(stride, groups, shape, images, cotangent):
+    def add_image(total, pair):
+        gradients = []
+        for part, outer in _by_group(groups, *pair):
+            height, width, _ = outer.shape
+            columns = _neighbours(part, shape[0], stride, width, 1)
+            rows = [
+                jnp.einsum("hwk,hwd->kd", lax.slice_in_dim(columns, i, stop, stride), outer)
+                for i, stop in ((i, i + (height - 1) * stride + 1) for i in range(shape[0]))
+            ]
+            gradients.append(jnp.stack(rows).reshape(*shape[:3], -1))
+        return total + jnp.concatenate(gradients, axis=-1), None
+
+    return lax.scan(add_image, jnp.zeros(shape, images.dtype), (images, cotangent))[0]
+
+
+def _by_group(groups, *arrays):
+    return zip(*(jnp.split(array, groups, -1) for array in arrays), strict=True)
 
 
 def _neighbours(image, count, stride, positions, axis):
