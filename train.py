@@ -39,7 +39,9 @@ def parse(argv):
         help=f"held-out tracks: {data}; by default val/ of the first --data that has one",
     )
     parser.add_argument(
-        "--init-from", metavar="MODEL", help="name or path of weights to start from"
+        "--init-from",
+        metavar="MODEL",
+        help="name or path of weights to start from; a narrower network starts inside this one",
     )
     parser.add_argument("--teacher", metavar="MODEL", help="name or path of a network to imitate")
     parser.add_argument("--workers", type=int, default=0, help="processes that read, 0 for threads")

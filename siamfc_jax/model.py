@@ -8,6 +8,8 @@ training/vid_create_net.m and training/make_siameseFC.m of the authors.
 or after `fold_batch_norm` `{"params": ...}` alone.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -133,7 +135,12 @@ def embed(variables, images):
     Returns:
       f32[B, h, w, C]: 127 px -> 6 x 6, 239 -> 20 x 20, 255 -> 22 x 22.
     """
-    return _apply(variables, images)
+    return lax.platform_dependent(
+        images,
+        # One by one through all layers, so that their values stay in the cache.
+        cpu=functools.partial(lax.map, lambda image: _apply(variables, image[None])[0]),
+        default=functools.partial(_apply, variables),
+    )
 
 
 def embed_train(variables, images, *, dtype=jnp.float32, axis_name=None):

@@ -22,6 +22,7 @@ from siamfc_jax.geometry import PATCH_SIZE, TRAIN_SEARCH_SIZE
 from siamfc_jax.logs import Log
 from siamfc_jax.signals import Stopped, caught_signals
 from siamfc_jax.validation import validate
+from siamfc_jax.widening import widen
 
 LOG_STEPS = 50
 MEASURED_STEPS = 10
@@ -65,7 +66,8 @@ def fit(
       workdir: folder of the checkpoints, `metrics.jsonl` and TensorBoard's files.
       source: to train on.
       validation: `pairs.PairSource` of held-out tracks, or None.
-      init_from: `checkpoints.Model` to start from, or None for random weights.
+      init_from: `checkpoints.Model` to start from, as it is or inside a wider network; None
+        for random weights.
       teacher: `checkpoints.Model` to imitate, or None.
       workers: processes that read pairs.
       profile: steps to record for a profiler, after the first one.
@@ -75,7 +77,7 @@ def fit(
 
     Raises:
       ValueError: batch and devices do not fit, the workdir cannot be written or holds a
-        run with other settings, or `init_from` is another network.
+        run with other settings, or `init_from` is a wider network.
       FloatingPointError: the loss or its gradient became NaN or infinite.
       Stopped: a signal came.
     """
@@ -144,17 +146,20 @@ def _begin(config, model_config, optimizer, init_from=None, source=None):
     if init_from is None:
         variables = model.init_variables(jax.random.key(config.seed), config=model_config)
         return training.create_state(variables, optimizer)
-    if init_from.model_config != model_config:
-        raise ValueError(
-            f"--init-from is a network of {init_from.model_config}, asked for {model_config}; "
-            "give its --width and --first-kernel"
-        )
     variables = init_from.variables
     if "batch_stats" not in variables:
         (batch,) = pairs.batches(source, batch_size=16, start=0, stop=1)
         margin = (PATCH_SIZE - TRAIN_SEARCH_SIZE) // 2
         images = batch["search"][:, margin:-margin, margin:-margin].astype(np.float32)
         variables = jax.jit(model.unfold_batch_norm)(variables, images)
+    if init_from.model_config != model_config:
+        try:
+            variables = widen(variables, key=jax.random.key(config.seed), config=model_config)
+        except ValueError as error:
+            raise ValueError(
+                f"--init-from is a network of {init_from.model_config}, asked for {model_config}; "
+                f"give its --width and --first-kernel, or larger ones ({error})"
+            ) from error
     return training.create_state(jax.tree.map(jnp.asarray, variables), optimizer)
 
 

@@ -17,7 +17,7 @@ LEVELS = [
     "config geometry metrics signals convolution torch_files groundtruth otb regions boxes",
     "crops model losses peaks sequences plots display trajectories reports baselines",
     "checkpoints video records augment pairs annotations benchmarks vot html_report",
-    "tracker curation stills contact_sheet weights",
+    "tracker curation stills contact_sheet weights widening",
     "datasets evaluation training tracking",
     "shards protocols jobs adapters tuning logs validation",
     "builder page runs",
