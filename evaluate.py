@@ -32,12 +32,14 @@ from siamfc_jax import (
 )
 from siamfc_jax.benchmarks import BENCHMARKS
 from siamfc_jax.checkpoints import load_model
+from siamfc_jax.compilation import keep_compiled
 from siamfc_jax.sequences import choose
 
 
 def main(argv=None) -> int:
     """Runs the command; returns its exit code."""
     args = make_parser().parse_args(argv)
+    keep_compiled()
     try:
         run(args)
     except ValueError as error:

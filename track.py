@@ -21,6 +21,7 @@ from tqdm import tqdm
 from siamfc_jax import boxes as box_files
 from siamfc_jax import config, display, tracker, tracking, video
 from siamfc_jax.checkpoints import load_model
+from siamfc_jax.compilation import keep_compiled
 from siamfc_jax.geometry import check_box
 
 
@@ -57,6 +58,7 @@ def main(argv=None) -> int:
     flag("--stride", type=int, default=1, metavar="N", help="take every Nth frame (default: 1)")
     flag("--resize", metavar="WxH", help="bring all frames to this size first")
     config.add_arguments(parser, config.TrackerConfig)
+    keep_compiled()
     try:
         args = parser.parse_args(argv)
         return serve(args) if args.serve else run(args)

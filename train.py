@@ -16,6 +16,7 @@ import sys
 import numpy as np
 
 from siamfc_jax import checkpoints, config, pairs, records, runs, training
+from siamfc_jax.compilation import keep_compiled
 from siamfc_jax.signals import Stopped
 
 
@@ -117,6 +118,7 @@ def main(argv=None) -> int:
     for name in ("absl", "asyncio"):
         # Orbax reports the errors of its threads there, page by page, before it raises them.
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    keep_compiled()
     try:
         run(parse(argv))
     except (ValueError, OSError, FloatingPointError) as error:

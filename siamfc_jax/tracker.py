@@ -56,7 +56,7 @@ class State(NamedTuple):
 
 def prepare(loaded: Model):
     """Returns what `init` and `step` take: the variables, folded, on the device."""
-    return jax.device_put(model.fold_batch_norm(loaded.variables))
+    return jax.jit(model.fold_batch_norm)(loaded.variables)
 
 
 @functools.partial(jax.jit, static_argnames="config")

@@ -15,7 +15,7 @@ MAX_LINES = 320
 # A module may import only modules of the rows above its own.
 LEVELS = [
     "config geometry metrics signals convolution torch_files groundtruth otb regions boxes",
-    "crops model losses peaks sequences plots display trajectories reports baselines",
+    "compilation crops model losses peaks sequences plots display trajectories reports baselines",
     "checkpoints video records augment pairs annotations benchmarks vot html_report",
     "tracker curation stills contact_sheet weights widening",
     "datasets evaluation training tracking",

@@ -27,7 +27,6 @@ class Training:
         self.env = os.environ | {
             "JAX_PLATFORMS": "cpu",
             "JAX_COMPILATION_CACHE_DIR": str(root / "cache"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
 
     def start(self, workdir, *flags, interrupt=NEVER, devices=1, prefix=()):

@@ -1,0 +1,42 @@
+"""Where compiled programs are kept."""
+
+import jax
+import pytest
+
+from siamfc_jax.compilation import FOLDER_VARIABLE, keep_compiled
+
+
+@pytest.fixture
+def updates(monkeypatch):
+    """Returns what JAX is told, which it does not hear."""
+    told = {}
+    monkeypatch.setattr(jax.config, "update", told.__setitem__)
+    monkeypatch.delenv(FOLDER_VARIABLE)
+    return told
+
+
+def test_the_users_cache_is_the_place(updates, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
+    keep_compiled()
+    assert updates["jax_compilation_cache_dir"] == str(tmp_path / "new" / "siamfc_jax")
+    assert (tmp_path / "new" / "siamfc_jax").is_dir()
+    assert updates["jax_persistent_cache_min_compile_time_secs"] == 0
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    keep_compiled()
+    assert updates["jax_compilation_cache_dir"] == str(tmp_path / "home/.cache/siamfc_jax")
+
+
+@pytest.mark.parametrize("folder", ["", "/elsewhere"])
+def test_jax_own_variable_goes_first(updates, monkeypatch, folder):
+    monkeypatch.setenv(FOLDER_VARIABLE, folder)
+    keep_compiled()
+    assert "jax_compilation_cache_dir" not in updates
+
+
+def test_without_a_place_nothing_is_kept(updates, monkeypatch, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(file))
+    keep_compiled()
+    assert "jax_compilation_cache_dir" not in updates
