@@ -1,10 +1,12 @@
 """Saves and restores training runs and models; the only place that knows orbax.
 
-A model is a folder: `variables/` (orbax) and `config.json`. A training run is a
-folder `checkpoints/STEP/` with the whole training state, its settings beside it.
+A model is a folder: `variables/` (orbax) and `config.json`, which also has the checksum
+of the arrays. A training run is a folder `checkpoints/STEP/` with the whole training
+state, its settings beside it.
 """
 
 import functools
+import hashlib
 import json
 import pathlib
 import shutil
@@ -60,7 +62,18 @@ def save_model(path, model: Model) -> None:
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path / "variables", jax.device_get(model.variables))
     text = configs.to_json(model=model.model_config, tracker=model.tracker_config)
-    (path / "config.json").write_text(text + "\n")
+    content = {"sha256": checksum(model.variables), **json.loads(text)}
+    (path / "config.json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+def checksum(variables) -> str:
+    """Returns the SHA-256 of names, shapes, types and values of all arrays, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree.leaves_with_path(variables):
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.shape} {array.dtype}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def load_model(source) -> Model:
@@ -86,9 +99,8 @@ def load_model(source) -> Model:
             "a model folder, or a folder written by train.py --workdir"
         )
     try:
-        found = configs.from_json(
-            (path / "config.json").read_text(), model=ModelConfig, tracker=TrackerConfig
-        )
+        text = (path / "config.json").read_text()
+        found = configs.from_json(text, model=ModelConfig, tracker=TrackerConfig)
         if not (path / "variables" / "_METADATA").is_file():
             raise ValueError("there are no arrays in its folder 'variables'")
         variables = _read_arrays(path / "variables")
@@ -97,6 +109,13 @@ def load_model(source) -> Model:
         raise ValueError(f"model at {source} cannot be read: {reason}") from error
     loaded = Model(variables, found["model"], found["tracker"])
     _check_shapes(loaded, source)
+    # Folders written before there were checksums have none.
+    wanted, got = json.loads(text).get("sha256"), checksum(variables)
+    if wanted not in (None, got):
+        raise ValueError(
+            f"model at {source} is damaged: SHA-256 of its arrays is {got}, config.json says "
+            f"{wanted}; get the model again"
+        )
     return loaded
 
 

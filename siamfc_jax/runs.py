@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import pathlib
 import sys
 import time
@@ -129,15 +128,12 @@ def _check_batch(config):
 
 def _settings(config, model_config, source, teacher):
     recipe = dataclasses.asdict(config)
-    taught = hashlib.sha256()
-    for leaf in jax.tree.leaves(teacher and teacher.variables):
-        taught.update(np.ascontiguousarray(leaf).tobytes())
     return {
         "train": {name: recipe[name] for name in recipe if name not in FREE_SETTINGS},
         "model": dataclasses.asdict(model_config),
         "inputs": {
             "training data": source.fingerprint(),
-            "teacher": teacher and taught.hexdigest()[:16],
+            "teacher": teacher and checkpoints.checksum(teacher.variables)[:16],
         },
     }
 

@@ -1,6 +1,8 @@
 """Models on disk: what is saved comes back, and what is wrong is said."""
 
 import json
+import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -38,6 +40,24 @@ def test_a_folded_model_replaces_another_and_leaves_its_card(folder):
     checkpoints.save_model(folder, folded)
     assert same(checkpoints.load_model(str(folder)).variables, folded.variables)
     assert (folder / "README.md").read_text() == "a card"
+
+
+def test_changed_arrays_are_noticed(folder, tmp_path):
+    changed = jax.tree.map(np.copy, SAVED.variables)
+    changed["params"]["conv3"]["bias"][0] += 1e-3
+    checkpoints.save_model(tmp_path / "other", SAVED._replace(variables=changed))
+    shutil.rmtree(folder / "variables")
+    shutil.copytree(tmp_path / "other" / "variables", folder / "variables")
+    with pytest.raises(ValueError, match=r"model at .* is damaged: SHA-256 .* get the model again"):
+        checkpoints.load_model(folder)
+
+
+@pytest.mark.parametrize("name", checkpoints.names())
+def test_shipped_models_are_checked_and_have_a_card(name):
+    config = json.loads((checkpoints.PRETRAINED / name / "config.json").read_text())
+    assert len(config["sha256"]) == 64
+    card = (pathlib.Path(__file__).parents[1] / "docs" / "models.md").read_text()
+    assert f"## {name}\n" in card and config["sha256"] in card
 
 
 def test_nothing_but_a_model_is_replaced(tmp_path):
