@@ -11,14 +11,10 @@ reads result files, of any tracker, and compares them.
 
 import argparse
 import dataclasses
-import hashlib
 import json
 import multiprocessing
 import pathlib
 import sys
-
-import jax
-import numpy as np
 
 from siamfc_jax import (
     baselines,
@@ -31,7 +27,7 @@ from siamfc_jax import (
     tracker,
 )
 from siamfc_jax.benchmarks import BENCHMARKS
-from siamfc_jax.checkpoints import load_model
+from siamfc_jax.checkpoints import checksum, load_model
 from siamfc_jax.compilation import keep_compiled
 from siamfc_jax.sequences import choose
 
@@ -110,10 +106,7 @@ def remember(args) -> None:
     run = {"benchmark": args.benchmark, "tracker": args.tracker or "siamfc_jax"}
     if not args.tracker:
         model = load_model(args.weights)
-        digest = hashlib.sha256()
-        for leaf in jax.tree.leaves(model.variables):
-            digest.update(np.ascontiguousarray(leaf).tobytes())
-        run["weights"] = digest.hexdigest()
+        run["weights"] = checksum(model.variables)
         run["settings"] = dataclasses.asdict(config.from_arguments(model.tracker_config, args))
     if path.is_file():
         before = json.loads(path.read_text())
