@@ -80,8 +80,8 @@ def load_model(source) -> Model:
     """Loads a model.
 
     Args:
-      source: name of a model that comes with the package, a model folder, or the
-        `--workdir` of a training run, of which the best checkpoint is taken.
+      source: name of a model that comes with the package, a model folder, the `--workdir`
+        of a training run, of which the best checkpoint is taken, or one of its checkpoints.
 
     Returns:
       The model, its arrays in NumPy.
@@ -94,6 +94,8 @@ def load_model(source) -> Model:
     if not (path / "config.json").is_file():
         if (path / _CHECKPOINTS).is_dir():
             return _load_run(path)
+        if path.parent.name == _CHECKPOINTS and (path / "state").is_dir():
+            return _load_checkpoint(path)
         raise ValueError(
             f"no model at {source}; expected one of {', '.join(names()) or 'no shipped models'}, "
             "a model folder, or a folder written by train.py --workdir"
@@ -293,7 +295,10 @@ def _load_run(workdir: pathlib.Path) -> Model:
     if not steps:
         raise ValueError(f"no finished checkpoint in {workdir}; let train.py run longer")
     best = _best_step(steps, validation_errors(read_metrics(workdir)))
-    folder = workdir / _CHECKPOINTS / str(best)
+    return _load_checkpoint(workdir / _CHECKPOINTS / str(best))
+
+
+def _load_checkpoint(folder: pathlib.Path) -> Model:
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
         saved = checkpointer.restore(folder / "config")
     state = _read_arrays(folder / "state")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_networks
 import tiny_tracks
-from train_process import Training, assert_same
+from train_process import STEPS, Training, assert_same
 
 import train
 from siamfc_jax import checkpoints
@@ -47,6 +47,11 @@ def test_killed_and_stopped_run_ends_as_one_never_stopped(training, reference):
     assert_same(training.variables("a"), reference)
     steps = list(training.losses("a"))
     assert steps == sorted(set(steps)) and steps[-1] == 12
+
+
+def test_one_checkpoint_of_a_run_is_a_model(training, reference):
+    loaded = checkpoints.load_model(training.root / "reference" / "checkpoints" / str(STEPS))
+    assert_same(loaded.variables, reference)
 
 
 def test_finished_run_has_nothing_left_to_do(training, reference, main, capsys):
