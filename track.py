@@ -57,6 +57,8 @@ def main(argv=None) -> int:
     flag("--stop", type=int, metavar="N", help="frame to stop before (default: the end)")
     flag("--stride", type=int, default=1, metavar="N", help="take every Nth frame (default: 1)")
     flag("--resize", metavar="WxH", help="bring all frames to this size first")
+    flag("--chunk", type=int, default=1, metavar="N", help="frames a call of the device, which "
+         "keeps an accelerator busy; they are shown together (default: 1)")  # fmt: skip
     config.add_arguments(parser, config.TrackerConfig)
     keep_compiled()
     try:
@@ -75,6 +77,8 @@ def run(args) -> int:
         raise ValueError("nothing to track in; give --video SOURCE, or --serve for a page")
     if not (args.output or args.boxes or args.show):
         raise ValueError("nowhere to put the result; give --output, --boxes or --show")
+    if args.chunk < 1:
+        raise ValueError(f"--chunk must be at least 1, got {args.chunk}")
     if args.show or args.select:
         display.check_display()
     source = video.open_source(
@@ -86,9 +90,9 @@ def run(args) -> int:
     settings = config.from_arguments(model.tracker_config, args)
     params = tracker.prepare(model)
     seconds, count, code = 0.0, 0, 0
-    frames = itertools.chain([first], source.frames)
+    frames = itertools.chain([first], video.read_ahead(source.frames, args.chunk + 1))
     # Compiles before the clock starts.
-    steps = tracking.follow(params, frames, boxes, config=settings)
+    steps = tracking.follow(params, frames, boxes, config=settings, chunk=args.chunk)
     began = time.perf_counter()
     with contextlib.ExitStack() as stack:
         if args.boxes:

@@ -22,7 +22,7 @@ def _taps(center, side, size, extent):
     return jnp.clip(pixels, 0, extent - 1), weights * inside
 
 
-def crop(image, center, side, fill, *, size):
+def crop(image, center, side, fill, *, size, extent=None):
     """Cuts one square (or stretched square) out of an image.
 
     Separable: rows first, then columns, so that only the rows that are needed
@@ -35,12 +35,14 @@ def crop(image, center, side, fill, *, size):
       fill: f32[3] colour outside the image; it mixes with the border pixels as
         if the image were padded with it.
       size: side of the result in pixels.
+      extent: i32[2] width and height of the image proper, from its left top corner, where it
+        is padded on the right or below; None where it is not.
 
     Returns:
       f32[size, size, 3].
     """
     image, side = jnp.asarray(image), jnp.broadcast_to(side, (2,))
-    height, width, _ = image.shape
+    width, height = image.shape[1::-1] if extent is None else extent
     rows, row_weights = _taps(center[1], side[1], size, height)
     columns, column_weights = _taps(center[0], side[0], size, width)
     strip = sum(
@@ -51,7 +53,7 @@ def crop(image, center, side, fill, *, size):
     return square + fill[None, None, :]
 
 
-def crop_pyramid(image, center, sides, fill, *, size):
+def crop_pyramid(image, center, sides, fill, *, size, extent=None):
     """Cuts squares of several sides around one centre, or each of several centres.
 
     Args:
@@ -60,11 +62,13 @@ def crop_pyramid(image, center, sides, fill, *, size):
       sides: f32[..., S].
       fill: f32[..., 3].
       size: side of each result in pixels.
+      extent: as of `crop`.
 
     Returns:
       f32[..., S, size, size, 3], otherwise as `crop`.
     """
     cut = jnp.vectorize(
-        lambda *window: crop(image, *window, size=size), signature="(p),(),(c)->(r,q,c)"
+        lambda *window: crop(image, *window, size=size, extent=extent),
+        signature="(p),(),(c)->(r,q,c)",
     )
     return cut(center[..., None, :], sides, fill[..., None, :])

@@ -96,6 +96,48 @@ def step(params, state: State, frame, *, config: TrackerConfig):
 
 
 @functools.partial(jax.jit, static_argnames="config")
+def step_many(params, states: State, frames, sizes, *, config: TrackerConfig):
+    """Steps in several videos at once, in one pass of the network; otherwise as `step`.
+
+    Args:
+      params: as of `init`.
+      states: of V videos, arrays [V, ...], or [V, N, ...] of N objects in each.
+      frames: u8[V, H, W, 3] RGB, smaller ones padded on the right and below with anything.
+      sizes: i32[V, 2] width and height of each frame proper.
+      config: settings of the tracker.
+
+    Returns:
+      (new states, boxes f32[V, ..., 4], scores f32[V, ...]).
+    """
+    cut = functools.partial(_cut_searches, config=config)
+    searches = jax.vmap(cut)(states, frames, extent=sizes)
+    return _find(params, states, searches, jnp.float32(sizes), config=config)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def step_through(params, state: State, frames, *, config: TrackerConfig):
+    """Steps through several frames in one call, so that the device need not wait between them.
+
+    Args:
+      params: as of `init`.
+      state: of `init` or of the last step.
+      frames: u8[T, H, W, 3] RGB.
+      config: settings of the tracker.
+
+    Returns:
+      (states before each frame, [T, ...], but without their exemplars and fills, the new
+      state, boxes f32[T, ..., 4], scores f32[T, ...]).
+    """
+
+    def next_frame(before, frame):
+        after, box, score = step(params, before, frame, config=config)
+        return after, (before._replace(exemplar=None, fill=None), box, score)
+
+    state, (before, boxes, scores) = lax.scan(next_frame, state, frames)
+    return before, state, boxes, scores
+
+
+@functools.partial(jax.jit, static_argnames="config")
 def respond(params, state: State, frame, *, config: TrackerConfig):
     """Scores every shift of the exemplar at every scale around the last position.
 
@@ -121,9 +163,9 @@ def _cut_exemplar(frame, box, *, config):
     return State(exemplar, center, size, size, fill)
 
 
-def _cut_searches(state, frame, *, config):
+def _cut_searches(state, frame, *, config, extent=None):
     sides = _sides(state.size, config, "search") * (SEARCH_SIZE / EXEMPLAR_SIZE)
-    return crop_pyramid(frame, state.center, sides, state.fill, size=SEARCH_SIZE)
+    return crop_pyramid(frame, state.center, sides, state.fill, size=SEARCH_SIZE, extent=extent)
 
 
 def _sides(size, config, cut):
@@ -142,8 +184,9 @@ def _embed(params, crops):
 def _find(params, state, searches, frame_size, *, config):
     logits, sides = _respond(params, state, searches, config)
     move = functools.partial(move_to_peak, config=config)
-    if logits.ndim > 3:
-        move = jax.vmap(move, (0, 0, 0, None))
+    # Objects share the size of their frame, videos do not.
+    for shared in reversed([axis >= frame_size.ndim - 1 for axis in range(logits.ndim - 3)]):
+        move = jax.vmap(move, (0, 0, 0, None if shared else 0))
     return move(state, logits, sides, frame_size)
 
 
@@ -194,12 +237,8 @@ def track_clip(params, frames, box, *, config: TrackerConfig):
       (boxes f32[T, 4], scores f32[T]); the first box is the given one, its score NaN.
     """
 
-    def next_frame(state, frame):
-        state, box, score = step(params, state, frame, config=config)
-        return state, (box, score)
-
     state = init(params, frames[0], box, config=config)
-    _, (boxes, scores) = lax.scan(next_frame, state, frames[1:])
+    _, _, boxes, scores = step_through(params, state, frames[1:], config=config)
     first = jnp.asarray(box, jnp.float32)[None]
     return jnp.concatenate([first, boxes]), jnp.concatenate([jnp.full((1,), jnp.nan), scores])
 

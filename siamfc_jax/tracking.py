@@ -1,5 +1,6 @@
 """The loop over frames that every way to track shares: the command and the page."""
 
+import itertools
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -31,7 +32,7 @@ class Found(NamedTuple):
     seconds: float
 
 
-def follow(params, frames, boxes, *, config: TrackerConfig) -> Iterator[Found]:
+def follow(params, frames, boxes, *, config: TrackerConfig, chunk: int = 1) -> Iterator[Found]:
     """Follows objects through frames; returns once the first frame is read and all is compiled.
 
     Args:
@@ -39,6 +40,8 @@ def follow(params, frames, boxes, *, config: TrackerConfig) -> Iterator[Found]:
       frames: iterator of (number, u8[H, W, 3]), all of one size.
       boxes: f32[N, 4] of the first frame, each checked by `geometry.check_box`.
       config: settings of the tracker.
+      chunk: frames a call of the device, which then waits less for the host; they are found
+        together, when the last of them is read.
 
     Returns:
       An iterator of what was found, the given boxes first.
@@ -47,7 +50,38 @@ def follow(params, frames, boxes, *, config: TrackerConfig) -> Iterator[Found]:
     states = tracker.init(params, frame, boxes, config=config)
     jax.block_until_ready(tracker.step(params, states, frame, config=config))
     given = Found(number, frame, boxes, np.full(len(boxes), np.nan, np.float32), states, 0.0)
-    return _steps(params, given, frames, config)
+    if chunk == 1:
+        return _steps(params, given, frames, config)
+    together = np.stack([frame] * chunk)
+    jax.block_until_ready(tracker.step_through(params, states, together, config=config))
+    return _chunks(params, given, frames, config, chunk)
+
+
+def _chunks(params, given, frames, config, chunk):
+    yield given
+    last = given
+    while True:
+        part, failure = [], None
+        try:
+            for frame in itertools.islice(frames, chunk):
+                part.append(frame)
+        except ValueError as error:  # after what was read before it
+            failure = error
+        if len(part) < chunk:  # another length would compile once more
+            yield from itertools.islice(_steps(params, last, iter(part), config), 1, None)
+            if failure:
+                raise failure
+            return
+        started = time.perf_counter()
+        images = np.stack([frame for _, frame in part])
+        before, states, *found = tracker.step_through(params, last.states, images, config=config)
+        boxes, scores = map(np.asarray, found)
+        seconds = (time.perf_counter() - started) / chunk
+        for index, (number, frame) in enumerate(part):
+            was = jax.tree.map(lambda array, index=index: array[index], before)
+            was = was._replace(exemplar=states.exemplar, fill=states.fill)
+            yield Found(number, frame, boxes[index], scores[index], was, seconds)
+        last = given._replace(states=states)
 
 
 def _steps(params, given, frames, config):

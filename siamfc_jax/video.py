@@ -4,6 +4,8 @@ Frames are u8[H, W, 3] in RGB order. The rotation that a phone noted in its file
 applied, so that frames stand as a player shows them.
 """
 
+import collections
+import concurrent.futures
 import contextlib
 import glob
 import os
@@ -85,6 +87,24 @@ def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
     known = stop if total <= 0 else min(total, numbers.stop)
     count = None if known is None else len(range(start, known, stride))
     return Source(_uniform(frames, source, start, size), fps / stride, count)
+
+
+def read_ahead(frames, count: int = 2) -> Iterator:
+    """Reads frames in a thread, ahead of who uses them.
+
+    Args:
+      frames: any iterator.
+      count: how many to hold at most.
+
+    Yields:
+      What `frames` yields, and raises what it raises, in its order.
+    """
+    end = object()
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        pending = collections.deque(thread.submit(next, frames, end) for _ in range(count))
+        while (frame := pending.popleft().result()) is not end:
+            pending.append(thread.submit(next, frames, end))
+            yield frame
 
 
 def _parse_size(text):

@@ -168,6 +168,21 @@ def test_result_as_box_file(run, tmp_path):
     assert [(row["object"], row["x"]) for row in rows[:2]] == [("a", "20.0"), ("b", "50.0")]
 
 
+def test_chunks_give_what_single_frames_give(run, tmp_path):
+    words = ["--box", BOX, "--box", "50,20,15,15", "--show-response", "--output"]
+    _, _, _, rows = run(*words, tmp_path / "single.mp4")
+    for chunk in (2, 3, 9):  # with a frame left over, without, and all left over
+        code, _, _, found = run(*words, tmp_path / "chunk.mp4", "--chunk", chunk)
+        assert code == 0
+        assert [row["frame"] for row in found] == [row["frame"] for row in rows]
+        np.testing.assert_allclose(boxes_of(found), boxes_of(rows), atol=2e-3)
+        single, together = (
+            np.stack([f for _, f in video.open_source(str(tmp_path / f"{name}.mp4")).frames])
+            for name in ("single", "chunk")
+        )
+        assert np.abs(single.astype(int) - together).mean() < 1
+
+
 def test_response(run, tmp_path):
     for name, words in (("plain", []), ("response", ["--show-response"])):
         code, *_ = run("--box", BOX, "--output", tmp_path / f"{name}.mp4", *words)
@@ -190,6 +205,7 @@ def test_response(run, tmp_path):
         (["--box", BOX, "--box", BOX, "--name", "a", "--name", "a"], "as many different names"),
         (["--box-file", "none.csv"], "cannot read none.csv: No such file"),
         (["--box", BOX, "--start", "99"], "has no frame 99"),
+        (["--box", BOX, "--chunk", "0"], "--chunk must be at least 1, got 0"),
         (["--box", BOX, "--num-scales", "2"], "num_scales must be odd and positive, got 2"),
         (["--box", BOX, "--output", "out.avi"], "out.avi must end in .mp4"),
         (["--box", BOX, "--output", "/dev/null/out.mp4"], "cannot write /dev/null/out.mp4"),
@@ -248,14 +264,15 @@ def test_bad_weights(run, folder):
     assert errors.count("\n") == 1
 
 
-def test_damaged_frame_loses_nothing(run, folder, tmp_path):
+@pytest.mark.parametrize("chunk", [1, 4])
+def test_damaged_frame_loses_nothing(run, folder, tmp_path, chunk):
     images = tmp_path / "images"
     images.mkdir()
     for number in range(3):
         data = (folder / "images" / f"{number}.png").read_bytes()
         (images / f"{number}.png").write_bytes(data if number < 2 else data[:40])
     words = ["--box", BOX, "--resize", f"{WIDTH}x{HEIGHT}", "--output", tmp_path / "out.mp4"]
-    code, _, errors, rows = run(*words, clip=images)
+    code, _, errors, rows = run(*words, "--chunk", chunk, clip=images)
     assert code == 2
     assert errors.startswith(f"error: cannot read image {images / '2.png'}")
     assert len(rows) == 2

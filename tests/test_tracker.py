@@ -158,6 +158,24 @@ def test_loop_is_scan_and_vmap():
             np.testing.assert_allclose(same[part], expected, atol=tolerance)
 
 
+def test_several_videos_at_once_give_what_each_gives():
+    frames = [scene(8, -6), scene(-4, 5)[:250, :300]]
+    boxes = np.stack([[BOX, BOX + 5], [BOX - 9, BOX]])
+    states = [
+        init(first, box) for first, box in zip([scene(), scene()[:250, :300]], boxes, strict=True)
+    ]
+    expected = [step(state, frame) for state, frame in zip(states, frames, strict=True)]
+    padded = np.full((2, 310, 320, 3), 99, np.uint8)
+    for row, frame in zip(padded, frames, strict=True):
+        row[: frame.shape[0], : frame.shape[1]] = frame
+    sizes = np.array([frame.shape[1::-1] for frame in frames])
+    stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *states)
+    found = tracker.step_many(PARAMS, stacked, padded, sizes, config=CONFIG)
+    expected = jax.tree.map(lambda *parts: jnp.stack(parts), *expected)
+    for ours, single in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, single, atol=1e-3)
+
+
 def test_one_compilation_serves_a_whole_video():
     state, _, _ = step(init(), scene(), SINGLE)
     compiled = tracker.step._cache_size()

@@ -281,6 +281,24 @@ def test_response_lies_where_it_was_measured():
     assert not drawn[:, :60].any()
 
 
+def test_reading_ahead_changes_nothing_but_the_time():
+    read = []
+
+    def frames():
+        for number in range(5):
+            read.append(number)
+            yield number
+        raise ValueError("damaged")
+
+    ahead, found = video.read_ahead(frames(), 2), []
+    assert next(ahead) == 0
+    assert len(read) <= 3  # the one that was asked for, and two more
+    with pytest.raises(ValueError, match="damaged"):
+        found.extend(ahead)
+    assert found == [1, 2, 3, 4]
+    assert list(video.read_ahead(iter(()), 2)) == []
+
+
 def test_no_display(monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
