@@ -194,8 +194,38 @@ def read_result(folder, name: str, length: int, *, one_based: bool) -> Result:
     return Result(boxes, *columns)
 
 
+def read_repetitions(folder, name: str, length: int, *, one_based: bool) -> list[Result]:
+    """Reads all results of a sequence.
+
+    They are `NAME.txt`, or where there is none the repetitions `NAME/NAME_001.txt`, ...
+    with a column each in `NAME/NAME_time.txt`: got10k's and pysot's form for GOT-10k.
+
+    Args:
+      folder: of one tracker on one benchmark.
+      name: of the sequence.
+      length: number of frames the sequence has.
+      one_based: whether the benchmark counts its first pixel as 1.
+
+    Returns:
+      At least one Result.
+
+    Raises:
+      ValueError: as `read_result`.
+    """
+    place = pathlib.Path(folder) / name
+    files = sorted(place.glob(f"{place.name}_[0-9]*.txt"))
+    if not files or place.with_name(f"{place.name}.txt").is_file():
+        return [read_result(folder, name, length, one_based=one_based)]
+    results = [read_result(place, file.stem, length, one_based=one_based) for file in files]
+    times = place / f"{place.name}_time.txt"
+    if times.is_file():
+        columns = _read_numbers(times, length, len(files)).T
+        results = [r._replace(seconds=column) for r, column in zip(results, columns, strict=True)]
+    return results
+
+
 def _read_numbers(path, length, width):
-    lines = path.read_text(encoding="utf-8").replace(",", " ").split("\n")
+    lines = path.read_text(encoding="utf-8", errors="replace").replace(",", " ").split("\n")
     try:
         values = np.array([line.split() for line in lines if line.strip()], np.float64)
     except ValueError as error:

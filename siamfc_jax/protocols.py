@@ -160,8 +160,11 @@ def collect(sequence, protocol: str, folder, *, one_based: bool) -> list[tuple]:
       ValueError: a result is missing or does not fit.
     """
     return [
-        (evaluation.read_result(folder, name, len(run.frames), one_based=one_based), run)
+        (result, run)
         for name, run, _ in planned(sequence, protocol)
+        for result in evaluation.read_repetitions(
+            folder, name, len(run.frames), one_based=one_based
+        )
     ]
 
 
