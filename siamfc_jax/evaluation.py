@@ -92,9 +92,7 @@ def follow(track, frames, box):
     Raises:
       ValueError: the first box is none, or the tracker yields too few.
     """
-    reads, box = [], np.asarray(box, np.float32)
-    if not (np.isfinite(box).all() and (box[2:] > 0).all()):
-        raise ValueError(f"the first frame needs a box of positive size, got {box.tolist()}")
+    reads, box = [], check_start(box)
     steps = track(_timed(frames, reads), box)
     for index in range(len(frames)):
         known, begin = len(reads), time.perf_counter()
@@ -107,6 +105,21 @@ def follow(track, frames, box):
             )
         reading = sum(reads[known:])
         yield Step(np.asarray(output[0]), float(output[1]), elapsed - reading, reading)
+
+
+def check_start(box) -> np.ndarray:
+    """Returns the box f32[4] of a first frame.
+
+    Args:
+      box: f[4].
+
+    Raises:
+      ValueError: it has no size, or is none.
+    """
+    box = np.asarray(box, np.float32)
+    if not (np.isfinite(box).all() and (box[2:] > 0).all()):
+        raise ValueError(f"the first frame needs a box of positive size, got {box.tolist()}")
+    return box
 
 
 def _timed(frames, reads):
@@ -132,7 +145,12 @@ def one_pass(track, sequence, *, box=None) -> Result:
       ValueError: the tracker yields fewer boxes than there are frames.
     """
     first = sequence.boxes[0] if box is None else box
-    columns = zip(*follow(track, sequence.frames, first), strict=True)
+    return gather(follow(track, sequence.frames, first))
+
+
+def gather(steps) -> Result:
+    """Joins the `Step` of every frame, in their order."""
+    columns = zip(*steps, strict=True)
     return Result(*(np.asarray(column, np.float64) for column in columns))
 
 
