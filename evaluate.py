@@ -245,11 +245,7 @@ def write_report(args, summaries: dict, runs: dict) -> None:
     output, eao = pathlib.Path(args.output), eao_range(args)
     found = next(iter(summaries.values())) if len(summaries) == 1 else summaries
     (output / "summary.json").write_text(json.dumps(found, indent=2) + "\n")
-    text = reports.table(summaries, heading="tracker")
-    for name, summary in summaries.items():
-        for key in ("attributes", "sequences"):
-            if summary.get(key):
-                text += f"\n{name}\n\n" + reports.table(summary[key], heading=key[:-1])
+    text = "\n".join(reports.tables(summaries))
     (output / "table.md").write_text(text)
     for name, figure in plots.figures(summaries, eao=eao).items():
         figure.savefig(output / f"{name}.png", dpi=150)
