@@ -92,9 +92,7 @@ def follow(track, frames, box):
     Raises:
       ValueError: the first box is none, or the tracker yields too few.
     """
-    reads, box = [], np.asarray(box, np.float32)
-    if not (np.isfinite(box).all() and (box[2:] > 0).all()):
-        raise ValueError(f"the first frame needs a box of positive size, got {box.tolist()}")
+    reads, box = [], check_start(box)
     steps = track(_timed(frames, reads), box)
     for index in range(len(frames)):
         known, begin = len(reads), time.perf_counter()
@@ -107,6 +105,21 @@ def follow(track, frames, box):
             )
         reading = sum(reads[known:])
         yield Step(np.asarray(output[0]), float(output[1]), elapsed - reading, reading)
+
+
+def check_start(box) -> np.ndarray:
+    """Returns the box f32[4] of a first frame.
+
+    Args:
+      box: f[4].
+
+    Raises:
+      ValueError: it has no size, or is none.
+    """
+    box = np.asarray(box, np.float32)
+    if not (np.isfinite(box).all() and (box[2:] > 0).all()):
+        raise ValueError(f"the first frame needs a box of positive size, got {box.tolist()}")
+    return box
 
 
 def _timed(frames, reads):
@@ -132,7 +145,12 @@ def one_pass(track, sequence, *, box=None) -> Result:
       ValueError: the tracker yields fewer boxes than there are frames.
     """
     first = sequence.boxes[0] if box is None else box
-    columns = zip(*follow(track, sequence.frames, first), strict=True)
+    return gather(follow(track, sequence.frames, first))
+
+
+def gather(steps) -> Result:
+    """Joins the `Step` of every frame, in their order."""
+    columns = zip(*steps, strict=True)
     return Result(*(np.asarray(column, np.float64) for column in columns))
 
 
@@ -194,8 +212,38 @@ def read_result(folder, name: str, length: int, *, one_based: bool) -> Result:
     return Result(boxes, *columns)
 
 
+def read_repetitions(folder, name: str, length: int, *, one_based: bool) -> list[Result]:
+    """Reads all results of a sequence.
+
+    They are `NAME.txt`, or where there is none the repetitions `NAME/NAME_001.txt`, ...
+    with a column each in `NAME/NAME_time.txt`: got10k's and pysot's form for GOT-10k.
+
+    Args:
+      folder: of one tracker on one benchmark.
+      name: of the sequence.
+      length: number of frames the sequence has.
+      one_based: whether the benchmark counts its first pixel as 1.
+
+    Returns:
+      At least one Result.
+
+    Raises:
+      ValueError: as `read_result`.
+    """
+    place = pathlib.Path(folder) / name
+    files = sorted(place.glob(f"{place.name}_[0-9]*.txt"))
+    if not files or place.with_name(f"{place.name}.txt").is_file():
+        return [read_result(folder, name, length, one_based=one_based)]
+    results = [read_result(place, file.stem, length, one_based=one_based) for file in files]
+    times = place / f"{place.name}_time.txt"
+    if times.is_file():
+        columns = _read_numbers(times, length, len(files)).T
+        results = [r._replace(seconds=column) for r, column in zip(results, columns, strict=True)]
+    return results
+
+
 def _read_numbers(path, length, width):
-    lines = path.read_text(encoding="utf-8").replace(",", " ").split("\n")
+    lines = path.read_text(encoding="utf-8", errors="replace").replace(",", " ").split("\n")
     try:
         values = np.array([line.split() for line in lines if line.strip()], np.float64)
     except ValueError as error:

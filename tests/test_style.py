@@ -19,7 +19,7 @@ LEVELS = [
     "checkpoints video records augment pairs annotations benchmarks vot html_report",
     "tracker curation stills contact_sheet weights widening",
     "datasets evaluation training tracking",
-    "shards protocols jobs adapters tuning logs validation",
+    "shards protocols passes jobs adapters tuning logs validation",
     "builder page runs",
     "preparation track train evaluate __init__",
 ]
