@@ -15,8 +15,9 @@ MAX_LINES = 320
 # A module may import only modules of the rows above its own.
 LEVELS = [
     "config geometry metrics signals convolution torch_files groundtruth otb regions boxes",
-    "compilation crops model losses peaks sequences plots display trajectories reports baselines",
-    "checkpoints video records augment pairs annotations benchmarks vot html_report",
+    "compilation crops model losses peaks redetection sequences plots display trajectories reports "
+    "baselines",
+    "checkpoints confidence video records augment pairs annotations benchmarks vot html_report",
     "tracker curation stills contact_sheet weights widening",
     "datasets evaluation training tracking",
     "shards protocols jobs adapters tuning logs validation",
