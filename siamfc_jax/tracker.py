@@ -237,7 +237,6 @@ def track_clip(params, frames, box, *, config: TrackerConfig):
     Returns:
       (boxes f32[T, 4], scores f32[T]); the first box is the given one, its score NaN.
     """
-
     state = init(params, frames[0], box, config=config)
     _, _, boxes, scores = step_through(params, state, frames[1:], config=config)
     first = jnp.asarray(box, jnp.float32)[None]
@@ -251,6 +250,11 @@ class Tracker:
       tracker = Tracker("siamfc-small")
       tracker.init(frame, [x, y, w, h])
       box, score = tracker.update(next_frame)
+
+    Attributes:
+      state: of the last frame, None before `init`.
+      confidence: in [0, 1], how sure it is of the last box.
+      lost: whether it says that it has lost the object.
     """
 
     def __init__(self, weights, config: TrackerConfig | None = None):
@@ -267,6 +271,7 @@ class Tracker:
         self.params = prepare(loaded)
         self.config = config or loaded.tracker_config
         self.state = None
+        self.confidence, self.lost = 0.0, False
 
     def init(self, frame, box) -> None:
         """Takes the object of the first frame.
@@ -280,7 +285,7 @@ class Tracker:
         """
         frame = _check_frame(frame)
         box = check_box(box, frame.shape)
-        self.state = init(self.params, frame, box, config=self.config)
+        self._keep(init(self.params, frame, box, config=self.config))
 
     def update(self, frame):
         """Finds the object in the next frame.
@@ -297,8 +302,13 @@ class Tracker:
         if self.state is None:
             raise ValueError("update was called before init; give the first frame and its box")
         frame = _check_frame(frame)
-        self.state, box, score = step(self.params, self.state, frame, config=self.config)
+        state, box, score = step(self.params, self.state, frame, config=self.config)
+        self._keep(state)
         return np.asarray(box), float(score)
+
+    def _keep(self, state):
+        self.state = state
+        self.confidence, self.lost = float(state.confidence), bool(state.lost)
 
 
 def _check_frame(frame):

@@ -18,10 +18,10 @@ LEVELS = [
     "compilation crops model losses peaks redetection sequences plots display trajectories reports "
     "baselines",
     "checkpoints confidence video records augment pairs annotations benchmarks vot html_report",
-    "tracker curation stills contact_sheet weights widening",
+    "tracker curation occlusion stills contact_sheet weights widening",
     "datasets evaluation training tracking",
     "shards protocols jobs adapters tuning logs validation",
-    "builder page runs",
+    "builder page runs calibration",
     "preparation track train evaluate __init__",
 ]
 LEVEL = {name: level for level, row in enumerate(LEVELS) for name in row.split()}
