@@ -51,6 +51,7 @@ def main(argv=None) -> int:
     flag("--output", metavar="FILE.mp4", help="video with the boxes drawn in")
     flag("--boxes", metavar="FILE", help="boxes as .csv, .json or .txt (OTB or MOT-challenge)")
     flag("--format", choices=["csv", "json", "otb", "mot"], help="form of --boxes")
+    flag("--states", action="store_true", help="write confidence and lost into a csv, too")
     flag("--show", action="store_true", help="show a window; q or Esc stops")
     flag("--show-response", action="store_true", help="draw the score map, too")
     flag("--start", type=int, default=0, metavar="N", help="first frame (default: 0)")
@@ -96,7 +97,7 @@ def run(args) -> int:
     began = time.perf_counter()
     with contextlib.ExitStack() as stack:
         if args.boxes:
-            writer = box_files.box_writer(args.boxes, names, form=args.format)
+            writer = box_files.box_writer(args.boxes, names, form=args.format, states=args.states)
             write_boxes = stack.enter_context(writer)
         if args.output:
             writer = video.video_writer(args.output, first[1].shape, fps=source.fps)
@@ -106,14 +107,16 @@ def run(args) -> int:
             for found in stack.enter_context(progress):
                 count, seconds = count + 1, seconds + found.seconds
                 if args.boxes:
-                    write_boxes(found.number, found.boxes, found.scores)
+                    write_boxes(
+                        found.number, found.boxes, found.scores, found.confidences, found.lost
+                    )
                 frame = found.frame
                 if args.output or args.show:
                     if args.show_response:
                         before = found.states
                         maps = tracker.respond(params, before, frame, config=settings)
                         frame = display.blend_responses(frame, *maps, before.center)
-                    frame = display.draw(frame, found.boxes, found.scores, names)
+                    frame = display.draw(frame, found.boxes, found.scores, found.lost, names)
                 if args.output:
                     write_video(frame)
                 if args.show and not display.show(frame):
@@ -131,7 +134,7 @@ def run(args) -> int:
 
 def serve(args) -> int:
     """Serves the page until Ctrl-C; returns 0."""
-    for name in ("output", "boxes", "format", "show", "show_response", "name"):
+    for name in ("output", "boxes", "format", "states", "show", "show_response", "name"):
         if getattr(args, name):
             raise ValueError(
                 f"--{name.replace('_', '-')} does not go with --serve; "

@@ -27,6 +27,7 @@ def test_one_pass_of_the_identity_tracker():
     result = evaluation.one_pass(identity, make_sequence())
     np.testing.assert_array_equal(result.boxes, np.tile(BOXES[0], (4, 1)))
     np.testing.assert_array_equal(result.scores, [0.5] * 4)
+    assert np.isnan(result.lost).all()
     assert (result.seconds >= 0).all() and (result.read_seconds > 0).all()
 
 
@@ -74,6 +75,11 @@ def test_result_files_read_back(tmp_path, one_based):
     np.testing.assert_allclose(back.scores, result.scores)
     np.testing.assert_allclose(back.seconds, result.seconds)
     np.testing.assert_allclose(back.read_seconds, result.read_seconds)
+    assert np.isnan(back.lost).all() and not (tmp_path / "scores" / "a_lost.txt").exists()
+    lost = np.array([0.0, 1, 0])
+    evaluation.write_result(tmp_path, "b", result._replace(lost=lost), one_based=one_based)
+    again = evaluation.read_result(tmp_path, "b", 3, one_based=one_based)
+    np.testing.assert_array_equal(again.lost, lost)
     assert not list(tmp_path.glob("*.part"))
 
 

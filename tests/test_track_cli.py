@@ -158,6 +158,7 @@ def test_images_range_and_json(run, tmp_path):
     assert [row["frame"] for row in rows] == [1, 3, 5]
     assert rows[0]["score"] is None
     assert isinstance(rows[1]["score"], float)
+    assert (rows[0]["confidence"], rows[0]["lost"]) == (1, False)
 
 
 def test_result_as_box_file(run, tmp_path):
@@ -169,12 +170,15 @@ def test_result_as_box_file(run, tmp_path):
 
 
 def test_chunks_give_what_single_frames_give(run, tmp_path):
-    words = ["--box", BOX, "--box", "50,20,15,15", "--show-response", "--output"]
+    words = ["--box", BOX, "--box", "50,20,15,15", "--states", "--show-response", "--output"]
     _, _, _, rows = run(*words, tmp_path / "single.mp4")
     for chunk in (2, 3, 9):  # with a frame left over, without, and all left over
         code, _, _, found = run(*words, tmp_path / "chunk.mp4", "--chunk", chunk)
         assert code == 0
         assert [row["frame"] for row in found] == [row["frame"] for row in rows]
+        assert [row["lost"] for row in found] == [row["lost"] for row in rows]
+        sure = [[float(row["confidence"]) for row in part] for part in (found, rows)]
+        np.testing.assert_allclose(*sure, atol=2e-3)
         np.testing.assert_allclose(boxes_of(found), boxes_of(rows), atol=2e-3)
         single, together = (
             np.stack([f for _, f in video.open_source(str(tmp_path / f"{name}.mp4")).frames])

@@ -212,6 +212,7 @@ def test_the_object_gives_what_the_functions_give():
     assert isinstance(box, np.ndarray)
     assert isinstance(score, float)
     assert score == pytest.approx(float(expected_score), abs=1e-4)
+    assert (person.confidence, person.lost) == (float(person.state.confidence), False)
     assert tracker.Tracker(loaded(), FIVE_SCALES).config == FIVE_SCALES
 
 

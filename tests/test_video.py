@@ -258,7 +258,7 @@ def test_encoder_that_fails(tmp_path):
 def test_drawn_box_covers_the_edge_pixels():
     frame = np.zeros((60, 80, 3), np.uint8)
     boxes = np.array([[10, 20, 31, 25], [50, 30, 11, 11]], np.float32)
-    drawn = display.draw(frame, boxes, np.array([np.nan, 1.5]), ["a", "b"])
+    drawn = display.draw(frame, boxes, np.array([np.nan, 1.5]), [False, False], ["a", "b"])
     assert not frame.any()
     # The box spans [10, 41] x [20, 45]: its edges run between pixels 9 and 10, 40 and 41.
     for column in (9, 10, 40, 41):
@@ -267,6 +267,18 @@ def test_drawn_box_covers_the_edge_pixels():
         assert not drawn[30, column].any()
     first, second = drawn[30, 10].astype(float), drawn[35, 50].astype(float)
     assert np.argmax(first) != np.argmax(second)  # two colours
+
+
+def test_the_box_of_a_lost_object_is_dark_and_dashed():
+    frame, box = np.zeros((240, 320, 3), np.uint8), np.array([[40, 60, 200, 120]], np.float32)
+    here, lost = (
+        display.draw(frame, box, np.array([1.5]), [gone], ["a"])[:, :, 0] for gone in (False, True)
+    )
+    for line in (np.s_[59, 40:240], np.s_[60:180, 39], np.s_[180, 40:240], np.s_[60:180, 240]):
+        assert here[line].all()
+        assert 0.3 < np.mean(lost[line] > 0) < 0.8
+    assert lost.max() <= 2 / 3 * here.max()
+    assert lost[:58].any(axis=0).sum() > here[:58].any(axis=0).sum() + 10  # the word
 
 
 def test_response_lies_where_it_was_measured():
