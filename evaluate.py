@@ -33,7 +33,7 @@ from siamfc_jax import (
 )
 from siamfc_jax.benchmarks import BENCHMARKS
 from siamfc_jax.checkpoints import checksum, load_model
-from siamfc_jax.compilation import keep_compiled
+from siamfc_jax.compilation import keep_compiled, keep_memory
 from siamfc_jax.sequences import choose
 
 
@@ -41,6 +41,7 @@ def main(argv=None) -> int:
     """Runs the command; returns its exit code."""
     args = make_parser().parse_args(argv)
     keep_compiled()
+    keep_memory()
     try:
         run(args)
     except (ValueError, OSError) as error:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from siamfc_jax import boxes as box_files
 from siamfc_jax import config, display, tracker, tracking, video
 from siamfc_jax.checkpoints import load_model
-from siamfc_jax.compilation import keep_compiled
+from siamfc_jax.compilation import keep_compiled, keep_memory
 from siamfc_jax.geometry import check_box
 
 
@@ -62,6 +62,7 @@ def main(argv=None) -> int:
          "keeps an accelerator busy; they are shown together (default: 1)")  # fmt: skip
     config.add_arguments(parser, config.TrackerConfig)
     keep_compiled()
+    keep_memory()
     try:
         args = parser.parse_args(argv)
         return serve(args) if args.serve else run(args)

@@ -16,7 +16,7 @@ import sys
 import numpy as np
 
 from siamfc_jax import checkpoints, config, pairs, records, runs, training
-from siamfc_jax.compilation import keep_compiled
+from siamfc_jax.compilation import keep_compiled, keep_memory
 from siamfc_jax.signals import Stopped
 
 
@@ -119,6 +119,7 @@ def main(argv=None) -> int:
         # Orbax reports the errors of its threads there, page by page, before it raises them.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     keep_compiled()
+    keep_memory()
     try:
         run(parse(argv))
     except (ValueError, OSError, FloatingPointError) as error:

@@ -22,8 +22,10 @@ def ours(job):
     import jax
 
     from siamfc_jax import model, tracker
+    from siamfc_jax.compilation import keep_memory
     from siamfc_jax.config import TrackerConfig
 
+    keep_memory()  # as track.py does
     arrays = np.load(job["weights"])
     params = {}
     for key in arrays.files:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from siamfc_jax import checkpoints, config, convolution, model, peaks, tracker
+from siamfc_jax.compilation import keep_memory
 
 
 def median(function, *arrays, rounds):
@@ -57,7 +58,7 @@ def pieces(params, height, settings):
     size = height / 6
     box = np.float32([frame.shape[1] / 2 - size / 2, height / 2 - size / 2, size, size])
     state = tracker.init(params, frame, box, config=settings)
-    cut = functools.partial(tracker._cut_searches, config=settings)
+    cut = jax.jit(functools.partial(tracker._cut_searches, config=settings))
     yield "upload", jax.device_put, (frame,), None
     yield "crops", cut, (state, jax.device_put(frame)), None
     searches = cut(state, frame)
@@ -83,6 +84,7 @@ def main(argv=None) -> int:
     parser.add_argument("--rounds", type=int, default=30)
     config.add_arguments(parser, config.ModelConfig, config.TrackerConfig)
     args = parser.parse_args(argv)
+    keep_memory()  # as track.py does
     if args.weights:
         variables = checkpoints.load_model(args.weights).variables
     else:

@@ -33,8 +33,10 @@ def ours(width, first_kernel):
     import optax
 
     from siamfc_jax import augment, model, training
+    from siamfc_jax.compilation import keep_memory
     from siamfc_jax.config import ModelConfig, TrainConfig
 
+    keep_memory()  # as train.py does
     config = TrainConfig(batch_size=BATCH)
     network = ModelConfig(width=width, first_kernel=first_kernel)
     optimizer = training.make_optimizer(config)
@@ -125,9 +127,11 @@ def layer_functions(width, first_kernel):
     import numpy as np
 
     from siamfc_jax import model
+    from siamfc_jax.compilation import keep_memory
     from siamfc_jax.config import ModelConfig
     from siamfc_jax.convolution import convolve, max_pool
 
+    keep_memory()
     rng = np.random.default_rng(0)
 
     def draw(*shape):

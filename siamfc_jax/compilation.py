@@ -1,6 +1,7 @@
-"""What XLA compiles once for this machine, kept for the next start."""
+"""What is kept so that it need not be made again: compiled programs, and memory."""
 
 import contextlib
+import ctypes
 import os
 import pathlib
 
@@ -8,6 +9,8 @@ import jax
 
 FOLDER_VARIABLE = "JAX_COMPILATION_CACHE_DIR"  # of JAX itself; empty for no cache
 MAX_BYTES = 2**30  # the programs used longest ago go first
+# What mallopt of <malloc.h> calls M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD.
+_ALLOCATION = ((-8, 1), (-4, 0), (-1, 2**31 - 1), (-2, 2**26))
 
 
 def keep_compiled() -> None:
@@ -27,3 +30,17 @@ def keep_compiled() -> None:
     if os.access(folder, os.W_OK):
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
+
+
+def keep_memory() -> None:
+    """Lets this process keep the memory of one call for the next one, where the C library can.
+
+    XLA asks for the working memory of each call anew. By default glibc takes large pieces
+    from the system and gives them back, and touching new pages takes a CPU a sixth of a frame
+    of the full network, a tenth of a training step. Call it before JAX computes anything;
+    it holds for all of the process, which then never shrinks by less than 2 GiB.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        for parameter, value in _ALLOCATION:
+            mallopt(parameter, value)

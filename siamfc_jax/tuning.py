@@ -3,8 +3,10 @@
     python -m siamfc_jax.tuning --weights runs/a --data GOT-10k --output models/a --trials 60
 
 tries settings on GOT-10k's validation set and writes the model with the best ones into
-`--output`. A set that is for testing is refused unless `--force` says otherwise. Every
-trial is a line of `OUTPUT.trials.jsonl`; an interrupted search goes on.
+`--output`. The search begins with the settings of the model, or with what flags such as
+`--scales-on exemplar` put in their place. A set that is for testing is refused unless
+`--force` says otherwise. Every trial is a line of `OUTPUT.trials.jsonl`; an interrupted
+search goes on.
 """
 
 import argparse
@@ -15,7 +17,7 @@ import sys
 
 import numpy as np
 
-from siamfc_jax import evaluation, reports, tracker
+from siamfc_jax import config, evaluation, reports, tracker
 from siamfc_jax.benchmarks import BENCHMARKS
 from siamfc_jax.checkpoints import load_model, save_model
 from siamfc_jax.config import TrackerConfig
@@ -65,14 +67,15 @@ def search(score, base: TrackerConfig, *, trials: int, seed: int, log) -> tuple:
         done.append({"score": value, "settings": settings})
         with log.open("a") as file:
             file.write(json.dumps(done[-1]) + "\n")
-        print(f"{index + 1}/{trials} {value:.4f} {settings}", flush=True)
+        tried = {name: settings[name] for name in RANGES}
+        print(f"{index + 1}/{trials} {value:.4f} {tried}", flush=True)
     best = max(done[:trials], key=lambda trial: trial["score"])
     return dataclasses.replace(base, **best["settings"]), best["score"]
 
 
 def _propose(done, base, trials, rng):
     if not done:
-        return {name: getattr(base, name) for name in RANGES}
+        return dataclasses.asdict(base)
     low, high = np.array(list(RANGES.values())).T
     if len(done) <= trials // 2:
         values = rng.uniform(low, high)
@@ -80,7 +83,8 @@ def _propose(done, base, trials, rng):
         best = max(done, key=lambda trial: trial["score"])["settings"]
         center = np.array([best[name] for name in RANGES])
         values = np.clip(center + rng.normal(0, STEP, len(low)) * (high - low), low, high)
-    return {name: round(float(value), 4) for name, value in zip(RANGES, values, strict=True)}
+    tried = {name: round(float(value), 4) for name, value in zip(RANGES, values, strict=True)}
+    return dataclasses.asdict(base) | tried
 
 
 def score_on(sequences, model, benchmark):
@@ -96,8 +100,8 @@ def score_on(sequences, model, benchmark):
     """
     params = tracker.prepare(model)
 
-    def score(config):
-        track = evaluation.siamfc(params, config=config)
+    def score(settings):
+        track = evaluation.siamfc(params, config=settings)
         runs = {s.name: [(evaluation.one_pass(track, s), s)] for s in sequences}
         if benchmark.extra:
             return next(iter(benchmark.extra(runs).values()))
@@ -120,6 +124,7 @@ def main(argv=None) -> int:
     parser.add_argument("--sequences", nargs="+", metavar="NAME", help="only these")
     parser.add_argument("--seed", type=int, default=0, help="of the search")
     parser.add_argument("--force", action="store_true", help="tune on a test set all the same")
+    config.add_arguments(parser, TrackerConfig)
     args = parser.parse_args(argv)
     try:
         run(args)
@@ -153,7 +158,8 @@ def run(args) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     log = output.with_name(f"{output.name}.trials.jsonl")
     score = score_on(sequences, model, benchmark)
-    best, value = search(score, model.tracker_config, trials=args.trials, seed=args.seed, log=log)
+    base = config.from_arguments(model.tracker_config, args)
+    best, value = search(score, base, trials=args.trials, seed=args.seed, log=log)
     save_model(output, model._replace(tracker_config=best))
     chosen = ", ".join(f"{name} {getattr(best, name)}" for name in RANGES)
     print(f"{output}: {value:.4f} with {chosen}")

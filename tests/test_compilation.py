@@ -1,5 +1,9 @@
 """Where compiled programs are kept."""
 
+import platform
+import subprocess
+import sys
+
 import jax
 import pytest
 
@@ -40,3 +44,25 @@ def test_without_a_place_nothing_is_kept(updates, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(file))
     keep_compiled()
     assert "jax_compilation_cache_dir" not in updates
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_memory_is_kept():
+    """Of a second large array, no page is new."""
+    program = """
+import resource
+import numpy as np
+from siamfc_jax.compilation import keep_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(2**24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(faults(), faults())
+keep_memory()
+print(faults(), faults())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    (_, before), (_, after) = (map(int, line.split()) for line in done.stdout.splitlines())
+    assert before > 100 > after, done

@@ -70,6 +70,7 @@ def data(tmp_path_factory):
 def test_command_saves_the_settings_with_the_model(data, weights, tmp_path, capsys):  # noqa: F811
     output = tmp_path / "models" / "tuned"
     command = ["--data", data, "--weights", weights, "--output", str(output), "--trials", "2"]
+    command += ["--scales-on", "exemplar"]
     assert tuning.main(command) == 0
     lines = (tmp_path / "models" / "tuned.trials.jsonl").read_text().splitlines()
     trials = [json.loads(line) for line in lines]
@@ -77,6 +78,7 @@ def test_command_saves_the_settings_with_the_model(data, weights, tmp_path, caps
     found = load_model(str(output))
     expected = dataclasses.replace(load_model(weights).tracker_config, **best["settings"])
     assert found.tracker_config == expected
+    assert expected.scales_on == "exemplar"
     assert f"{output}: {best['score']:.4f} with window_influence" in capsys.readouterr().out
 
 
