@@ -149,7 +149,9 @@ def remember(args):
                 f"{args.output} holds results of another run, with other {', '.join(differing)}; "
                 "take another --output, or remove the folder"
             )
-    path.write_text(json.dumps(run, indent=2) + "\n")
+    partial = path.with_name("run.json.part")
+    partial.write_text(json.dumps(run, indent=2) + "\n")
+    os.replace(partial, path)
     return settings
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from siamfc_jax import stills
-from siamfc_jax.annotations import Track, make_track, parse_xml
+from siamfc_jax.annotations import Track, make_track, read_xml
 from siamfc_jax.groundtruth import read_boxes, read_labels, read_names
 from siamfc_jax.sequences import ImageFiles, images, read_meta
 
@@ -59,7 +59,7 @@ def _read_vid(root: pathlib.Path, split: str, snippet: str) -> list[Track]:
         if not path.stem.isdecimal():
             raise ValueError(f"{path} is not named by a frame number, as 000000.xml")
         image = root / "Data" / "VID" / split / snippet / f"{path.stem}.JPEG"
-        for thing in parse_xml(path.read_bytes(), path):
+        for thing in read_xml(path):
             if not thing.track:
                 raise ValueError(f"{path} has an <object> without <trackid>")
             objects.setdefault(thing.track, []).append((image, int(path.stem), thing))
