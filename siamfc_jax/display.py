@@ -95,6 +95,31 @@ def blend_responses(frame, logits, sides, centers):
     return frame
 
 
+def draw_response(exemplar, search, logits):
+    """Draws a pair and its response side by side.
+
+    Args:
+      exemplar: f32[127, 127, 3].
+      search: f32[239, 239, 3] of training, f32[255, 255, 3] of tracking.
+      logits: f32[15, 15], f32[17, 17].
+
+    Returns:
+      u8[239, 605, 3] or u8[255, 637, 3] RGB: the exemplar, the search, the probability of
+      each cell that it lies on the object, where that cell is in the search.
+    """
+    side = len(search)
+    left = np.zeros((side, len(exemplar), 3))
+    left[: len(exemplar)] = exemplar
+    extent = logits.shape[0] * STRIDE  # in search pixels
+    probability = (255 / (1 + np.exp(-logits))).astype(np.uint8)
+    heat = cv2.resize(probability, (extent, extent), interpolation=cv2.INTER_NEAREST)
+    heat = cv2.cvtColor(cv2.applyColorMap(heat, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+    right = search / 3
+    margin = (side - extent) // 2
+    right[margin : margin + extent, margin : margin + extent] = heat
+    return np.hstack([left, search, right]).astype(np.uint8)
+
+
 def select_boxes(frame):
     """Lets a person draw boxes with the mouse: Enter takes one, Esc ends.
 
