@@ -42,12 +42,12 @@ def draw(frame, boxes, scores, lost, names):
     thickness = round(unit)
     for index, (box, score, gone) in enumerate(zip(boxes, scores, lost, strict=True)):
         color = COLORS[index % len(COLORS)]
-        color = tuple(value * 2 // 3 for value in color) if gone else color
         # OpenCV counts from the centre of pixel 0; 3 bits of a fraction.
         low, high = np.rint((np.stack([box[:2], box[:2] + box[2:]]) - 0.5) * 8).astype(int)
+        line_color = tuple(value * 2 // 3 for value in color) if gone else color
         for start, end in _dashes(low, high, round(32 * unit)) if gone else [(low, high)]:
             draw_line = cv2.line if gone else cv2.rectangle
-            draw_line(picture, start, end, color, thickness, cv2.LINE_AA, 3)
+            draw_line(picture, start, end, line_color, thickness, cv2.LINE_AA, 3)
         words = [names[index]] * (len(boxes) > 1) + ["lost"] * bool(gone)
         words += [f"{score:.2f}"] * bool(np.isfinite(score))
         at = np.maximum(low // 8 - [0, 2 * thickness], [0, round(10 * unit)])

@@ -298,7 +298,7 @@ def test_the_box_of_a_lost_object_is_dark_and_dashed():
     for line in (np.s_[59, 40:240], np.s_[60:180, 39], np.s_[180, 40:240], np.s_[60:180, 240]):
         assert here[line].all()
         assert 0.3 < np.mean(lost[line] > 0) < 0.8
-    assert lost.max() <= 2 / 3 * here.max()
+    assert lost[100:].max() <= 2 / 3 * here.max()
     assert lost[:58].any(axis=0).sum() > here[:58].any(axis=0).sum() + 10  # the word
 
 
