@@ -19,7 +19,7 @@ LEVELS = [
     "baselines",
     "checkpoints confidence video records augment pairs annotations benchmarks vot html_report",
     "tracker curation occlusion stills contact_sheet weights widening",
-    "datasets evaluation training tracking",
+    "datasets evaluation training tracking inspection",
     "shards protocols passes jobs adapters tuning logs validation",
     "builder page runs calibration",
     "preparation track train evaluate __init__",

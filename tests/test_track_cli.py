@@ -199,6 +199,20 @@ def test_response(run, tmp_path):
     assert np.abs(plain[-1] - response[-1]).mean() > 10
 
 
+def test_debug_shows_exemplar_search_and_response_of_each_object(run, tmp_path, folder):
+    words = ["--box", BOX, "--box", "50,20,15,15", "--debug", tmp_path / "debug.mp4"]
+    code, output, *_ = run(*words, boxes=None)
+    assert code == 0 and f"wrote {tmp_path / 'debug.mp4'}" in output
+    frames = [frame for _, frame in video.open_source(str(tmp_path / "debug.mp4")).frames]
+    assert len(frames) == COUNT and frames[0].shape == (510, 638, 3)
+    for exemplar in (slice(0, 127), slice(255, 382)):
+        still = np.abs(frames[0][exemplar, :127].astype(int) - frames[-1][exemplar, :127]).mean()
+        assert still < 3 and frames[0][exemplar, :127].std() > 20
+    # In the first frame the exemplar lies in the middle of the search.
+    middle = frames[0][64 : 64 + 127, 127 + 64 : 127 + 64 + 127].astype(int)
+    assert np.abs(middle - frames[0][:127, :127]).mean() < 8
+
+
 @pytest.mark.parametrize(
     "words, message",
     [
