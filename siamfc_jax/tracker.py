@@ -3,11 +3,11 @@
     state = init(params, frame, box, config=config)
     state, box, score = step(params, state, frame, config=config)
 
-One jitted call takes the uint8 frame to the box: crops of all scales, embedding,
-correlation, up-sampling, scale penalty, window, peak, damped scale. Both functions are
-pure: `lax.scan` over frames and `jax.vmap` over states give the boxes that the loop
-gives; several objects go faster as one stacked state, through one batch of the network.
-One compilation for each frame size.
+A compiled call cuts the searches out of the uint8 frame, another takes them to the box:
+embedding, correlation, up-sampling, scale penalty, window, peak, damped scale. Both
+functions are pure: `lax.scan` over frames and `jax.vmap` over states give the boxes that
+the loop gives; several objects go faster as one stacked state, through one batch of the
+network. Only the cutting is compiled for each frame size.
 Bertinetto et al. 2016, section 3.4; tracking/tracker.m, tracker_eval.m.
 """
 
@@ -59,7 +59,6 @@ def prepare(loaded: Model):
     return jax.jit(model.fold_batch_norm)(loaded.variables)
 
 
-@functools.partial(jax.jit, static_argnames="config")
 def init(params, frame, box, *, config: TrackerConfig) -> State:
     """Looks at an object for the first time, or at several.
 
@@ -76,7 +75,6 @@ def init(params, frame, box, *, config: TrackerConfig) -> State:
     return state._replace(exemplar=_embed(params, state.exemplar))
 
 
-@functools.partial(jax.jit, static_argnames="config")
 def step(params, state: State, frame, *, config: TrackerConfig):
     """Finds the object in the next frame, or all of several in one pass of the network.
 
@@ -154,6 +152,7 @@ def respond(params, state: State, frame, *, config: TrackerConfig):
     return _respond(params, state, _cut_searches(state, frame, config=config), config)
 
 
+@functools.partial(jax.jit, static_argnames="config")
 def _cut_exemplar(frame, box, *, config):
     center, size = center_of(box), box[..., 2:]
     fill = jnp.broadcast_to(mean_color(frame), (*center.shape[:-1], 3))
@@ -163,6 +162,7 @@ def _cut_exemplar(frame, box, *, config):
     return State(exemplar, center, size, size, fill)
 
 
+@functools.partial(jax.jit, static_argnames="config")
 def _cut_searches(state, frame, *, config, extent=None):
     sides = _sides(state.size, config, "search") * (SEARCH_SIZE / EXEMPLAR_SIZE)
     return crop_pyramid(frame, state.center, sides, state.fill, size=SEARCH_SIZE, extent=extent)
@@ -176,11 +176,13 @@ def _sides(size, config, cut):
     return jnp.multiply.outer(side, scale_factors(config.num_scales, step=config.scale_step))
 
 
+@jax.jit
 def _embed(params, crops):
     features = model.embed(params, crops.reshape(-1, *crops.shape[-3:]))
     return features.reshape(*crops.shape[:-3], *features.shape[1:])
 
 
+@functools.partial(jax.jit, static_argnames="config")
 def _find(params, state, searches, frame_size, *, config):
     logits, sides = _respond(params, state, searches, config)
     move = functools.partial(move_to_peak, config=config)
@@ -285,7 +287,7 @@ class Tracker:
         """Finds the object in the next frame.
 
         Args:
-          frame: u8[H, W, 3] RGB, of any size; a new size compiles once more.
+          frame: u8[H, W, 3] RGB, of any size; a new size compiles the cutting once more.
 
         Returns:
           (box f32[4] in frame pixels, score as a float).

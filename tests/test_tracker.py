@@ -176,12 +176,16 @@ def test_several_videos_at_once_give_what_each_gives():
         np.testing.assert_allclose(ours, single, atol=1e-3)
 
 
-def test_one_compilation_serves_a_whole_video():
+def test_one_compilation_serves_all_videos_but_for_the_cutting():
+    programs = (tracker._embed, tracker._find, tracker._cut_searches)
     state, _, _ = step(init(), scene(), SINGLE)
-    compiled = tracker.step._cache_size()
+    compiled = [program._cache_size() for program in programs]
     for time in range(3):
         state, _, _ = step(state, scene(time), SINGLE)
-    assert tracker.step._cache_size() == compiled
+    assert [program._cache_size() for program in programs] == compiled
+    smaller = scene()[:-8, :-16]
+    step(init(smaller), smaller, SINGLE)
+    assert [program._cache_size() for program in programs] == [*compiled[:2], compiled[2] + 1]
 
 
 def clamped(center, size):
