@@ -58,7 +58,7 @@ def pieces(params, height, settings):
     size = height / 6
     box = np.float32([frame.shape[1] / 2 - size / 2, height / 2 - size / 2, size, size])
     state = tracker.init(params, frame, box, config=settings)
-    cut = jax.jit(functools.partial(tracker._cut_searches, config=settings))
+    cut = functools.partial(tracker._cut_searches, config=settings)
     yield "upload", jax.device_put, (frame,), None
     yield "crops", cut, (state, jax.device_put(frame)), None
     searches = cut(state, frame)
