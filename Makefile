@@ -2,6 +2,8 @@
 # make page    the same on a page in the browser, with clips of yours
 # make test    lint and all tests
 # make test-long    the tests that take minutes: the notebook
+# make retrain-small    siamfc-small from random numbers, from $(TRACKS) and $(TEACHER)
+# make retrain      siamfc, which begins inside siamfc-small; docs/models.md has the times
 # make contrib      OpenCV with its extra modules, for `evaluate.py --tracker`
 # make test-kits    the tests against got10k and the VOT toolkit
 PYTHON ?= python3
@@ -12,7 +14,7 @@ JAX := $(shell if nvidia-smi >/dev/null 2>&1; then echo 'jax[cuda]'; \
 	elif [ -e /dev/accel0 ] || { [ -e /dev/vfio/0 ] && env | grep -q '^TPU_'; }; \
 	then echo 'jax[tpu]'; else echo jax; fi)
 
-.PHONY: demo page test test-long env lint format clean contrib test-kits
+.PHONY: demo page test test-long env lint format clean contrib test-kits retrain-small retrain
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -70,6 +72,28 @@ $(VENV)/.page: $(VENV)/.demo requirements-web.txt
 $(VENV)/.long: $(VENV)/.test
 	$(BIN)/python -m pip install -q --disable-pip-version-check 'nbclient>=0.10' 'ipykernel>=6.29'
 	@touch $@
+
+# A folder with train/ and val/ in the GOT-10k layout, and a model to imitate.
+TRACKS ?= tracks
+TEACHER ?= models/siamfc-2016
+SOURCES := coco_subsets:1,helmet:.3,military:.5,drone_video:.15,gtea_gaze_plus:.5,fod_a:.7
+SOURCES := $(SOURCES),davis16_val:5,w_tracking:3,opn_demo:3,caviar:1.5,cells_hela:.3,dlc_examples:3
+TRAIN = $(BIN)/python train.py --data "$(TRACKS),$(SOURCES)" \
+	--flip .5 --gray .1 --contrast .1 --blur .2 --max-shift 14
+TAUGHT = --teacher $(TEACHER) --distillation 3 --pairs-per-epoch 1600
+SMALL = --width .25 --first-kernel 7
+
+retrain-small: $(VENV)/.env
+	$(TRAIN) $(SMALL) --workdir runs/first --epochs 17 --pairs-per-epoch 4000 \
+		--final-learning-rate 1e-4 --batch-negatives 1
+	$(TRAIN) $(SMALL) --workdir runs/taught --init-from runs/first $(TAUGHT) --epochs 12 \
+		--learning-rate 3e-3 --final-learning-rate 2.4e-4
+	$(BIN)/python -m siamfc_jax.weights runs/taught models/siamfc-small --scale-rate .4
+
+retrain: $(VENV)/.env
+	$(TRAIN) --workdir runs/full --init-from siamfc-small $(TAUGHT) --epochs 15 \
+		--learning-rate 5e-3 --final-learning-rate 2.8e-4
+	$(BIN)/python -m siamfc_jax.weights runs/full models/siamfc --scale-rate .4
 
 contrib: build/contrib/.done
 
