@@ -161,7 +161,7 @@ def sequence_plot(result, sequence) -> Figure:
     above.plot(frames, np.where(known, overlaps, np.nan), color=COLORS[0], linewidth=1.4)
     above.axhline(0.5, color="0.6", linewidth=0.8, zorder=0)
     above.set(ylim=(0, 1.02), ylabel="overlap")
-    title = f"{sequence.name}: mean overlap {overlaps[known].mean():.3f} (shaded: none)"
+    title = f"{sequence.name}: mean overlap {overlaps[known].mean():.3f} (shaded: no overlap)"
     above.set_title(title, loc="left")
     below.plot(frames, result.scores, color=COLORS[1], linewidth=1.4)
     below.set(xlim=(0, max(len(overlaps) - 1, 1)), xlabel="frame", ylabel="score")
