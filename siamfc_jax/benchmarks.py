@@ -73,6 +73,7 @@ def _read_vot_sequence(folder):
         fields["anchors"] = np.sign(read_labels(folder / "anchor.value", len(regions)))
     return assemble(
         folder.name,
+        folder,
         paths,
         groundtruth.upright_boxes(regions),
         regions=regions,
@@ -114,7 +115,8 @@ def _read_lasot_sequence(folder):
     for flag in ("full_occlusion.txt", "out_of_view.txt"):
         if (folder / flag).is_file():
             visible &= read_labels(folder / flag, len(boxes)) == 0
-    return assemble(folder.name, images(folder / "img"), boxes, visible=visible)
+    frames = folder / "img"
+    return assemble(folder.name, frames, images(frames), boxes, visible=visible)
 
 
 def read_uav(root, *, version: str) -> list[Sequence]:
@@ -142,7 +144,7 @@ def read_uav(root, *, version: str) -> list[Sequence]:
             folder = videos / re.sub(r"_\d+$", "", file.stem)
         first = _UAV_STARTS.get(file.stem, 1)
         paths = [path for path in images(folder) if 0 <= frame_number(path) - first < len(boxes)]
-        sequences.append(assemble(file.stem, paths, boxes))
+        sequences.append(assemble(file.stem, folder, paths, boxes))
     return sequences
 
 
@@ -165,13 +167,14 @@ def read_nfs(root, *, fps: int) -> list[Sequence]:
     sequences = []
     for file in _files(root, f"*/{fps}/*.txt", "NfS"):
         boxes, visible = groundtruth.read_vatic(file)
-        paths = images(file.with_suffix(""))
+        folder = file.with_suffix("")
+        paths = images(folder)
         if paths and abs(len(boxes) / len(paths) - 8) < 1:
             boxes, visible = boxes[::8], visible[::8]
         if abs(len(boxes) - len(paths)) == 1:
             count = min(len(boxes), len(paths))
             boxes, visible, paths = boxes[:count], visible[:count], paths[:count]
-        sequences.append(assemble(file.stem, paths, boxes, visible=visible))
+        sequences.append(assemble(file.stem, folder, paths, boxes, visible=visible))
     return sequences
 
 
@@ -194,8 +197,9 @@ def read_tcolor128(root) -> list[Sequence]:
         first, last = read_labels(listing, 2)
         if not 0 < first <= last:
             raise ValueError(f"{listing}: expected the first and last frame, got {first},{last}")
-        paths = [path for path in images(folder / "img") if first <= frame_number(path) <= last]
-        sequences.append(assemble(folder.name, paths, read_boxes(file, one_based=True)))
+        frames = folder / "img"
+        paths = [path for path in images(frames) if first <= frame_number(path) <= last]
+        sequences.append(assemble(folder.name, frames, paths, read_boxes(file, one_based=True)))
     return sequences
 
 
@@ -215,9 +219,10 @@ def read_trackingnet(root) -> list[Sequence]:
     """
     sequences = []
     for file in _files(root, "TEST/anno/*.txt", "TrackingNet"):
-        paths = images(file.parents[1] / "frames" / file.stem)
+        folder = file.parents[1] / "frames" / file.stem
+        paths = images(folder)
         boxes = only_first(read_boxes(file, one_based=False), len(paths))
-        sequences.append(assemble(file.stem, paths, boxes))
+        sequences.append(assemble(file.stem, folder, paths, boxes))
     return sequences
 
 
@@ -241,9 +246,10 @@ def read_alov(root) -> list[Sequence]:
         numbers, known = groundtruth.read_sparse(file)
         boxes = np.full((numbers[-1] - numbers[0] + 1, 4), np.nan, np.float32)
         boxes[numbers - numbers[0]] = known
-        folder = pathlib.Path(root) / "imagedata++" / file.parent.name / file.stem
+        category = file.parent.name
+        folder = pathlib.Path(root) / "imagedata++" / category / file.stem
         paths = [path for path in images(folder) if numbers[0] <= frame_number(path) <= numbers[-1]]
-        sequences.append(assemble(file.stem, paths, boxes, attributes=(file.parent.name,)))
+        sequences.append(assemble(file.stem, folder, paths, boxes, attributes=(category,)))
     return sequences
 
 

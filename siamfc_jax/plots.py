@@ -164,7 +164,7 @@ def sequence_plot(result, sequence) -> Figure:
     above.axhline(0.5, color="0.6", linewidth=0.8, zorder=0)
     above.set(ylim=(0, 1.02), ylabel="overlap")
     lost = np.broadcast_to(result.lost, frames.shape)
-    key = "shaded: none" if np.isnan(lost).all() else "shaded: none, bar: lost"
+    key = "shaded: no overlap" if np.isnan(lost).all() else "shaded: no overlap, bar: lost"
     title = f"{sequence.name}: mean overlap {overlaps[known].mean():.3f} ({key})"
     above.set_title(title, loc="left")
     below.plot(frames, result.scores, color=COLORS[1], linewidth=1.4)

@@ -104,11 +104,12 @@ def choose(sequences, names) -> list[Sequence]:
     return [s for s in sequences if names is None or s.name in names]
 
 
-def assemble(name: str, paths, boxes, *, visible=None, **fields) -> Sequence:
+def assemble(name: str, folder, paths, boxes, *, visible=None, **fields) -> Sequence:
     """Joins image files and boxes into a sequence.
 
     Args:
       name: of the sequence.
+      folder: where its images lie, for the message.
       paths: T image files whose names end in the frame's number.
       boxes: f32[T, 4].
       visible: bool[T], what the set says of visibility; all by default.
@@ -123,7 +124,6 @@ def assemble(name: str, paths, boxes, *, visible=None, **fields) -> Sequence:
     """
     paths = list(paths)
     if len(paths) != len(boxes):
-        folder = paths[0].parent if paths else "its folder"
         raise ValueError(
             f"{name} has {len(boxes)} boxes but {len(paths)} images in {folder}{_gap(paths)}"
         )
@@ -196,6 +196,7 @@ def _read_got10k_sequence(folder: pathlib.Path) -> Sequence:
     meta = read_meta(folder / "meta_info.ini", len(boxes))
     return assemble(
         folder.name,
+        folder,
         paths,
         boxes,
         visible=visible,
@@ -289,11 +290,13 @@ def read_otb(root, *, version: str | None = None) -> list[Sequence]:
 
 def _read_otb_folder(folder):
     first, last = otb.RANGES.get(folder.name, (0, np.inf))
-    paths = [path for path in images(folder / "img") if first <= frame_number(path) <= last]
+    frames = folder / "img"
+    paths = [path for path in images(frames) if first <= frame_number(path) <= last]
     attributes = otb.ATTRIBUTES_OF.get(folder.name, ())
     for file in sorted(folder.glob("groundtruth_rect*.txt")):
         number = file.stem.removeprefix("groundtruth_rect").strip(".")
         if number and not file.read_text(encoding="utf-8", errors="replace").strip():
             continue
         name = f"{folder.name}-{number}" if number else folder.name
-        yield assemble(name, paths, read_boxes(file, one_based=True), attributes=attributes)
+        boxes = read_boxes(file, one_based=True)
+        yield assemble(name, frames, paths, boxes, attributes=attributes)

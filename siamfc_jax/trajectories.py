@@ -17,11 +17,12 @@ class Trajectory(NamedTuple):
     Attributes:
       codes: i[T], TRACKED, or why there is no box: UNKNOWN (between a failure and
         the next start), STARTED, FAILED.
-      boxes: f64[T, 4]; NaN where the code is not TRACKED.
+      boxes: f64[T, 4]; NaN where the code is not TRACKED. Of other trackers' files a list,
+        with the corners f64[2 N] where one gave polygons.
     """
 
     codes: np.ndarray
-    boxes: np.ndarray
+    boxes: np.ndarray | list
 
 
 def overlaps(trajectory: Trajectory, regions, frame_size) -> np.ndarray:
@@ -85,10 +86,10 @@ def read_trajectory(path) -> Trajectory:
       path: `NAME.txt`.
 
     Returns:
-      Trajectory.
+      Trajectory, its boxes a list.
 
     Raises:
-      ValueError: the file is missing, or a line is neither a code nor a rectangle.
+      ValueError: the file is missing, or a line is neither a code nor a region.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -101,15 +102,16 @@ def read_trajectory(path) -> Trajectory:
             values = []
         if len(values) == 1 and values[0] in (UNKNOWN, STARTED, FAILED):
             codes.append(int(values[0]))
-            boxes.append([np.nan] * 4)
-        elif len(values) == 4:
+            boxes.append(np.full(4, np.nan))
+        elif len(values) >= 4 and len(values) % 2 == 0:
             codes.append(TRACKED)
-            boxes.append(values)
+            boxes.append(np.array(values))
         else:
             raise ValueError(
-                f"{path}, line {number}: expected x,y,w,h or a code 0, 1, 2, got {line[:80]!r}"
+                f"{path}, line {number}: expected x,y,w,h, a polygon x,y,x,y,... "
+                f"or a code 0, 1, 2, got {line[:80]!r}"
             )
-    return Trajectory(np.array(codes), np.array(boxes).reshape(-1, 4))
+    return Trajectory(np.array(codes), boxes)
 
 
 def read_seconds(path, length: int) -> np.ndarray:

@@ -110,7 +110,7 @@ def test_any_bytes_give_results_or_a_clear_error(tmp_path_factory, content):
     (folder / "a_time.value").write_bytes(content)
     readers = (
         lambda: evaluation.read_result(folder, "a", 2, one_based=True).boxes,
-        lambda: trajectories.read_trajectory(folder / "a.txt").boxes,
+        lambda: np.hstack(trajectories.read_trajectory(folder / "a.txt").boxes or [0.0]),
         lambda: trajectories.read_seconds(folder / "a.txt", 2),
     )
     for read in readers:

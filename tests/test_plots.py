@@ -66,7 +66,7 @@ def test_sequence_plot_shades_frames_without_overlap():
     to_data = figure.axes[0].transData.inverted()
     assert [to_data.transform(span)[:, 0].tolist() for span in spans] == [[2.5, 3.5]]
     title = figure.axes[0].get_title(loc="left")
-    assert title == "moving: mean overlap 0.483 (shaded: none)"
+    assert title == "moving: mean overlap 0.483 (shaded: no overlap)"
 
 
 def test_sequence_plot_has_a_bar_where_the_tracker_says_lost():

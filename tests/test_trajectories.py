@@ -37,13 +37,22 @@ def test_trajectories_read_back(tmp_path):
     np.testing.assert_array_equal(back.boxes, run.boxes)
 
 
+def test_other_trackers_may_answer_with_polygons(tmp_path):
+    (tmp_path / "a.txt").write_text("1\n0,0,9,0,9,9,0,9\n0,0,10,10\n")
+    run = trajectories.read_trajectory(tmp_path / "a.txt")
+    np.testing.assert_array_equal(run.codes, [STARTED, TRACKED, TRACKED])
+    square = [0, 0, 10, 10]
+    values = trajectories.overlaps(run, np.array([square] * 3, float), (100, 80))
+    np.testing.assert_array_equal(values, [0, 1, 1])  # corners are pixels, 0 to 9
+
+
 def test_trajectory_errors(tmp_path):
     path = tmp_path / "a.txt"
     with pytest.raises(ValueError, match=r"no .*a.txt; expected a run with one line x,y,w,h or a"):
         trajectories.read_trajectory(path)
     for line in ("1,2,3", "7", "x", ""):
         path.write_text(f"1\n{line}\n1,2,3,4\n")
-        with pytest.raises(ValueError, match="line 2: expected x,y,w,h or a code 0, 1, 2, got"):
+        with pytest.raises(ValueError, match=r"line 2: expected x,y,w,h, a polygon .* or a code"):
             trajectories.read_trajectory(path)
 
 
