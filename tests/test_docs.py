@@ -42,7 +42,7 @@ def parse_only(monkeypatch):
 @pytest.mark.parametrize("page, text", COMMANDS)
 def test_command_is_parsed(parse_only, page, text):
     first, *words = shlex.split(re.split(r" >>? ", text)[0], comments=True)
-    name = words.pop(0) if first == "-m" else first.removesuffix(".py")
+    name = words.pop(0) if first == "-m" else first.removesuffix(".py").replace("/", ".")
     with pytest.raises(SystemExit if "--help" in words else Parsed):
         importlib.import_module(name).main(words)
 
