@@ -7,6 +7,7 @@ Defaults that are a choice of science are those of the authors' code
 import argparse
 import dataclasses
 import json
+import math
 
 
 def _setting(default, text):
@@ -68,6 +69,8 @@ class TrackerConfig:
         shares = "scale_penalty scale_rate window_influence lost_below found_above"
         _check(self, shares, lambda value: 0 <= value <= 1, "lie in [0, 1]")
         _check(self, "context", lambda value: value >= 0, "not be negative")
+        weights = "confidence_score confidence_share confidence_bias"
+        _check(self, weights, math.isfinite, "be finite")
         _check(self, "lost_after", lambda value: value >= 1, "be at least 1")
         if self.found_above < self.lost_below:
             raise ValueError(

@@ -44,6 +44,10 @@ def test_defaults_are_the_authors():
         (TrackerConfig, "min_scale", 1.2, "must enclose 1 and be positive, got 1.2 and 5.0"),
         (TrackerConfig, "min_scale", 0.0, "must enclose 1 and be positive, got 0.0 and 5.0"),
         (TrackerConfig, "max_scale", 0.5, "must enclose 1 and be positive, got 0.2 and 0.5"),
+        (TrackerConfig, "confidence_bias", NAN, "confidence_bias must be finite, got nan"),
+        (TrackerConfig, "lost_below", -0.1, r"lost_below must lie in \[0, 1\], got -0.1"),
+        (TrackerConfig, "lost_after", 0, "lost_after must be at least 1, got 0"),
+        (TrackerConfig, "found_above", 0.2, "must not be less than lost_below, got 0.2 and 0.3"),
         (TrainConfig, "epochs", 0, "epochs must be at least 1, got 0"),
         (TrainConfig, "pairs_per_epoch", 0, "pairs_per_epoch must be at least 1, got 0"),
         (TrainConfig, "batch_size", 0, "batch_size must be at least 1, got 0"),
@@ -113,6 +117,11 @@ def test_json_returns_what_was_written():
     text = config.to_json(model=ModelConfig(width=0.3), tracker=FIVE_SCALES)
     found = config.from_json(text, model=ModelConfig, tracker=TrackerConfig)
     assert found == {"model": ModelConfig(width=0.3), "tracker": FIVE_SCALES}
+
+
+def test_settings_that_a_file_does_not_know_yet_have_their_defaults():
+    found = config.from_json('{"tracker": {"num_scales": 5}}', tracker=TrackerConfig)
+    assert found["tracker"] == TrackerConfig(num_scales=5)
 
 
 @pytest.mark.parametrize(
