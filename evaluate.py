@@ -1,6 +1,6 @@
 """Runs a tracker on a benchmark and reports its official numbers.
 
-    python evaluate.py --benchmark otb --data DIR --weights siamfc --output runs/siamfc
+    python evaluate.py --benchmark otb --data DIR --weights siamfc-small --output runs/siamfc
     python evaluate.py --benchmark otb --data DIR --tracker csrt --output runs/csrt
     python evaluate.py --benchmark otb --data DIR --results runs/siamfc runs/csrt --output runs/all
 
@@ -11,9 +11,12 @@ reads result files, of any tracker, and compares them.
 
 import argparse
 import dataclasses
+import functools
 import json
 import multiprocessing
+import os
 import pathlib
+import signal
 import sys
 
 from siamfc_jax import (
@@ -21,9 +24,11 @@ from siamfc_jax import (
     config,
     evaluation,
     html_report,
+    passes,
     plots,
     protocols,
     reports,
+    signals,
     tracker,
 )
 from siamfc_jax.benchmarks import BENCHMARKS
@@ -39,9 +44,12 @@ def main(argv=None) -> int:
     keep_memory()
     try:
         run(args)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -53,7 +61,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--benchmark", choices=BENCHMARKS, default="otb")
     parser.add_argument("--data", required=True, help="folder of the benchmark as published")
     parser.add_argument("--output", required=True, help="folder for results and report")
-    parser.add_argument("--weights", default="siamfc", help="our tracker: name or path of a model")
+    parser.add_argument(
+        "--weights", default="siamfc-small", help="our tracker: name or path of a model"
+    )
     parser.add_argument("--tracker", choices=baselines.NAMES, help="one of OpenCV's, not ours")
     parser.add_argument(
         "--results", nargs="+", metavar="DIR", help="only report on these folders of result files"
@@ -65,7 +75,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--eao", nargs=2, type=int, metavar=("LOW", "HIGH"), help="run lengths of VOT's EAO"
     )
-    parser.add_argument("--jobs", type=int, default=1, help="processes that share the sequences")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="processes that share sequences and cores of a CPU"
+    )
+    parser.add_argument(
+        "--together", type=int, default=1, metavar="N", help="sequences a call of a GPU or TPU"
+    )
     config.add_arguments(parser, config.TrackerConfig)
     return parser
 
@@ -73,20 +88,17 @@ def make_parser() -> argparse.ArgumentParser:
 def run(args) -> None:
     """Tracks what has no result yet, then reports from the files."""
     benchmark, output = BENCHMARKS[args.benchmark], pathlib.Path(args.output)
-    if args.jobs < 1:
-        raise ValueError(f"--jobs must be at least 1, got {args.jobs}")
+    check(args)
     sequences = choose(benchmark.read(args.data), args.sequences)
     output.mkdir(parents=True, exist_ok=True)
     if args.results is None:
-        remember(args)
-        # The longest first, dealt out in turn, so that all processes end together.
+        settings = remember(args)
+        # The longest first, so that all processes end together.
         by_length = sorted(sequences, key=lambda sequence: -len(sequence.frames))
-        shares = [by_length[index :: args.jobs] for index in range(args.jobs)]
-        if args.jobs == 1:
-            track_all(args, shares[0])
-        else:
-            with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
-                pool.starmap(track_all, [(args, share) for share in shares])
+        track = track_together if args.together > 1 else track_each
+        total, names = track(args, settings, by_length)
+        for number, name in enumerate(names, start=1):
+            print(f"{number}/{total} {name}", flush=True)
     if benchmark.server:
         path = output / "submission.zip"
         evaluation.write_archive(path, output, [s.name for s in sequences], *benchmark.server)
@@ -101,14 +113,34 @@ def run(args) -> None:
     write_report(args, summaries, collect(args, sequences, folders[0]) if shown else {})
 
 
-def remember(args) -> None:
-    """Writes down whose results the output folder holds; refuses to mix them with others."""
-    path = pathlib.Path(args.output) / "run.json"
+def check(args) -> None:
+    """Refuses what cannot be done together."""
+    for name in ("jobs", "together"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name} must be at least 1, got {getattr(args, name)}")
+    if args.together > 1 and (args.tracker or args.jobs > 1 or BENCHMARKS[args.benchmark].eao):
+        raise ValueError(
+            "--together is for our tracker, in one process, on benchmarks without restarts; "
+            "leave it out, or --tracker and --jobs"
+        )
+
+
+def remember(args):
+    """Writes down whose results the output folder holds; refuses to mix them with others.
+
+    Args:
+      args: flags of the command.
+
+    Returns:
+      TrackerConfig of our tracker, None for another one.
+    """
+    path, settings = pathlib.Path(args.output) / "run.json", None
     run = {"benchmark": args.benchmark, "tracker": args.tracker or "siamfc_jax"}
     if not args.tracker:
         model = load_model(args.weights)
+        settings = config.from_arguments(model.tracker_config, args)
         run["weights"] = checksum(model.variables)
-        run["settings"] = dataclasses.asdict(config.from_arguments(model.tracker_config, args))
+        run["settings"] = dataclasses.asdict(settings)
     if path.is_file():
         before = json.loads(path.read_text())
         differing = [key for key in {**run, **before} if run.get(key) != before.get(key)]
@@ -117,23 +149,68 @@ def remember(args) -> None:
                 f"{args.output} holds results of another run, with other {', '.join(differing)}; "
                 "take another --output, or remove the folder"
             )
-    path.write_text(json.dumps(run, indent=2) + "\n")
+    partial = path.with_name("run.json.part")
+    partial.write_text(json.dumps(run, indent=2) + "\n")
+    os.replace(partial, path)
+    return settings
 
 
-def track_all(args, sequences) -> None:
-    """Runs the tracker that the flags ask for over some sequences, and writes its results."""
-    benchmark = BENCHMARKS[args.benchmark]
-    if args.tracker:
-        track = baselines.opencv(args.tracker)
-    else:
-        model = load_model(args.weights)
-        settings = config.from_arguments(model.tracker_config, args)
-        track = evaluation.siamfc(tracker.prepare(model), config=settings)
-    for sequence in sequences:
-        protocols.perform(
-            track, sequence, protocol_of(args), args.output, one_based=benchmark.one_based
-        )
-        print(f"tracked {sequence.name}", flush=True)
+def track_each(args, settings, sequences):
+    """Tracks sequence by sequence; returns how many, and an iterator of names as they are done."""
+    tasks = [(args, settings, sequence) for sequence in sequences]
+    return len(tasks), map(track_one, tasks) if args.jobs == 1 else in_processes(tasks, args.jobs)
+
+
+def in_processes(tasks, jobs: int):
+    """Yields the results of `track_one`, from several processes."""
+    context = multiprocessing.get_context("spawn")
+    places = context.Queue()
+    for place in range(jobs):
+        places.put(place)
+    with context.Pool(jobs, start_worker, (places, jobs)) as pool:
+        yield from pool.imap_unordered(track_one, tasks)
+
+
+def start_worker(places, jobs: int) -> None:
+    """Gives a process its share of the cores: where all use all, they wait for each other."""
+    signals.follow_parent(signal.SIGINT)
+    place = places.get()
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[place % len(cores) :: jobs])
+    keep_compiled()
+
+
+def track_one(task) -> str:
+    """Runs the tracker over one sequence and writes its results; returns its name."""
+    args, settings, sequence = task
+    track = make_track(args.tracker, args.weights, settings)
+    one_based = BENCHMARKS[args.benchmark].one_based
+    protocols.perform(track, sequence, protocol_of(args), args.output, one_based=one_based)
+    return sequence.name
+
+
+@functools.lru_cache(maxsize=1)
+def make_track(name, weights, settings):
+    """Returns the tracker as a generator function, once a process."""
+    if name:
+        return baselines.opencv(name)
+    return evaluation.siamfc(tracker.prepare(load_model(weights)), config=settings)
+
+
+def track_together(args, settings, sequences):
+    """Tracks several sequences in one pass of the network; otherwise as `track_each`, by run."""
+    params = tracker.prepare(load_model(args.weights))
+    runs = protocols.pending(sequences, protocol_of(args), args.output)
+
+    def results():
+        found = passes.together(params, runs, config=settings, count=args.together)
+        for name, result in found:
+            one_based = BENCHMARKS[args.benchmark].one_based
+            evaluation.write_result(args.output, name, result, one_based=one_based)
+            yield name
+
+    return len(runs), results()
 
 
 def protocol_of(args) -> str:
@@ -171,11 +248,7 @@ def write_report(args, summaries: dict, runs: dict) -> None:
     output, eao = pathlib.Path(args.output), eao_range(args)
     found = next(iter(summaries.values())) if len(summaries) == 1 else summaries
     (output / "summary.json").write_text(json.dumps(found, indent=2) + "\n")
-    text = reports.table(summaries, heading="tracker")
-    for name, summary in summaries.items():
-        for key in ("attributes", "sequences"):
-            if summary.get(key):
-                text += f"\n{name}\n\n" + reports.table(summary[key], heading=key[:-1])
+    text = "\n".join(reports.tables(summaries))
     (output / "table.md").write_text(text)
     for name, figure in plots.figures(summaries, eao=eao).items():
         figure.savefig(output / f"{name}.png", dpi=150)

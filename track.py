@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from siamfc_jax import boxes as box_files
-from siamfc_jax import config, display, tracker, tracking, video
+from siamfc_jax import config, display, inspection, tracker, tracking, video
 from siamfc_jax.checkpoints import load_model
 from siamfc_jax.compilation import keep_compiled, keep_memory
 from siamfc_jax.geometry import check_box
@@ -51,8 +51,11 @@ def main(argv=None) -> int:
     flag("--output", metavar="FILE.mp4", help="video with the boxes drawn in")
     flag("--boxes", metavar="FILE", help="boxes as .csv, .json or .txt (OTB or MOT-challenge)")
     flag("--format", choices=["csv", "json", "otb", "mot"], help="form of --boxes")
+    flag("--states", action="store_true", help="write confidence and lost into a csv, too")
     flag("--show", action="store_true", help="show a window; q or Esc stops")
     flag("--show-response", action="store_true", help="draw the score map, too")
+    flag("--debug", metavar="FILE.mp4", help="video of what the network sees: exemplar, search "
+         "and response side by side, a row an object")  # fmt: skip
     flag("--start", type=int, default=0, metavar="N", help="first frame (default: 0)")
     flag("--stop", type=int, metavar="N", help="frame to stop before (default: the end)")
     flag("--stride", type=int, default=1, metavar="N", help="take every Nth frame (default: 1)")
@@ -76,7 +79,7 @@ def run(args) -> int:
     """Tracks what the flags say; returns 0, or 130 after Ctrl-C."""
     if not args.video:
         raise ValueError("nothing to track in; give --video SOURCE, or --serve for a page")
-    if not (args.output or args.boxes or args.show):
+    if not (args.output or args.boxes or args.show or args.debug):
         raise ValueError("nowhere to put the result; give --output, --boxes or --show")
     if args.chunk < 1:
         raise ValueError(f"--chunk must be at least 1, got {args.chunk}")
@@ -95,29 +98,11 @@ def run(args) -> int:
     # Compiles before the clock starts.
     steps = tracking.follow(params, frames, boxes, config=settings, chunk=args.chunk)
     began = time.perf_counter()
-    with contextlib.ExitStack() as stack:
-        if args.boxes:
-            writer = box_files.box_writer(args.boxes, names, form=args.format)
-            write_boxes = stack.enter_context(writer)
-        if args.output:
-            writer = video.video_writer(args.output, first[1].shape, fps=source.fps)
-            write_video = stack.enter_context(writer)
-        progress = tqdm(steps, total=source.count, unit="frame", disable=None)
+    with open_outputs(args, names, source.fps, first[1].shape, params, settings) as write:
         try:
-            for found in stack.enter_context(progress):
+            for found in tqdm(steps, total=source.count, unit="frame", disable=None):
                 count, seconds = count + 1, seconds + found.seconds
-                if args.boxes:
-                    write_boxes(found.number, found.boxes, found.scores)
-                frame = found.frame
-                if args.output or args.show:
-                    if args.show_response:
-                        before = found.states
-                        maps = tracker.respond(params, before, frame, config=settings)
-                        frame = display.blend_responses(frame, *maps, before.center)
-                    frame = display.draw(frame, found.boxes, found.scores, names)
-                if args.output:
-                    write_video(frame)
-                if args.show and not display.show(frame):
+                if not write(found):
                     break
         except KeyboardInterrupt:
             code = 130
@@ -126,13 +111,62 @@ def run(args) -> int:
     if count > 1:
         print(f", {(count - 1) / seconds:.1f} a second tracking, "
               f"{(count - 1) / total:.1f} with reading and writing", end="")  # fmt: skip
-    print("".join(f"\nwrote {path}" for path in (args.output, args.boxes) if path))
+    print("".join(f"\nwrote {path}" for path in (args.output, args.boxes, args.debug) if path))
     return code
+
+
+@contextlib.contextmanager
+def open_outputs(args, names, fps, shape, params, settings):
+    """Opens all that the flags ask for.
+
+    Args:
+      args: the flags.
+      names: of N objects.
+      fps: frames a second.
+      shape: (H, W, 3) of every frame.
+      params: of `tracker.prepare`.
+      settings: of the tracker.
+
+    Yields:
+      write(found of `tracking.follow`), which says whether to go on.
+
+    Raises:
+      ValueError: a place cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context
+        if args.boxes:
+            writer = box_files.box_writer(args.boxes, names, form=args.format, states=args.states)
+            write_boxes = opened(writer)
+        if args.output:
+            write_video = opened(video.video_writer(args.output, shape, fps=fps))
+        if args.debug:
+            inspect = inspection.inspector(params, config=settings)
+            seen = inspection.shape(len(names))
+            write_debug = opened(video.video_writer(args.debug, seen, fps=fps))
+
+        def write(found):
+            if args.boxes:
+                write_boxes(found.number, found.boxes, found.scores, found.confidences, found.lost)
+            if args.debug:
+                write_debug(inspect(found.frame, found.states))
+            if not (args.output or args.show):
+                return True
+            frame = found.frame
+            if args.show_response:
+                maps = tracker.respond(params, found.states, frame, config=settings)
+                frame = display.blend_responses(frame, *maps, found.states.center)
+            frame = display.draw(frame, found.boxes, found.scores, found.lost, names)
+            if args.output:
+                write_video(frame)
+            return not args.show or display.show(frame)
+
+        yield write
 
 
 def serve(args) -> int:
     """Serves the page until Ctrl-C; returns 0."""
-    for name in ("output", "boxes", "format", "show", "show_response", "name"):
+    for name in ("output", "boxes", "debug", "format", "states", "show", "show_response", "name"):
         if getattr(args, name):
             raise ValueError(
                 f"--{name.replace('_', '-')} does not go with --serve; "

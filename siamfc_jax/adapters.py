@@ -1,6 +1,6 @@
 """Our tracker behind the interfaces of the got10k toolkit and of the VOT toolkit.
 
-    python -m siamfc_jax.adapters --weights siamfc --frame-size 640x480
+    python -m siamfc_jax.adapters --weights siamfc-small --frame-size 640x480
 
 is a TraX server, the command that the VOT toolkit starts; with `--print-ini` it
 prints the entry for `trackers.ini` instead.
@@ -101,7 +101,7 @@ def _size(text):
 def main(argv=None) -> int:
     """Runs the command; returns its exit code."""
     parser = argparse.ArgumentParser(description="TraX server for the VOT toolkit")
-    parser.add_argument("--weights", default="siamfc", help="name or path of a model")
+    parser.add_argument("--weights", default="siamfc-small", help="name or path of a model")
     parser.add_argument(
         "--frame-size", type=_size, action="append", default=[], metavar="WxH",
         help="compile for frames of this size before the first one comes; may be repeated",
@@ -118,7 +118,7 @@ def main(argv=None) -> int:
         for frame_size in args.frame_size:
             warm_up(tracker, frame_size)
         serve(tracker)
-    except (ValueError, ImportError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

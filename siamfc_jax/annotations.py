@@ -112,6 +112,26 @@ def parse_xml(data: bytes, path) -> list[AnnotatedObject]:
         ) from None
 
 
+def read_xml(path) -> list[AnnotatedObject]:
+    """Reads an annotation file as `parse_xml` does.
+
+    Args:
+      path: of the file, a pathlib.Path.
+
+    Returns:
+      The objects of the frame.
+
+    Raises:
+      ValueError: there is no such file, or it is none of these.
+    """
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"{path} cannot be read ({reason})") from None
+    return parse_xml(data, path)
+
+
 def _parse_object(element) -> AnnotatedObject:
     def text(name):
         value = element.findtext(name)

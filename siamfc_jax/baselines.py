@@ -5,6 +5,9 @@ come from `cv2.legacy`, which only the contrib builds of OpenCV have; `make
 contrib` puts one beside the project's own OpenCV, see docs/evaluation.md.
 """
 
+import ctypes
+import os
+
 import cv2
 import numpy as np
 
@@ -23,6 +26,7 @@ def opencv(name: str):
     """Makes one of OpenCV's trackers a generator function.
 
     When it says that it lost the object, the last box is repeated with a score of 0.
+    Random numbers begin anew with each sequence, so that it gives the same boxes always.
 
     Args:
       name: of NAMES.
@@ -41,7 +45,9 @@ def opencv(name: str):
         )
 
     def track(frames, box):
-        cv2.setRNGSeed(0)  # TLD, MIL, Boosting and MedianFlow draw random numbers
+        # TLD and MIL draw from C's rand(), the others from OpenCV's own numbers.
+        ctypes.CDLL("ucrtbase" if os.name == "nt" else None).srand(1)
+        cv2.setRNGSeed(0)
         frames, tracker = iter(frames), create()
         tracker.init(_bgr(next(frames)), tuple(float(value) for value in box))
         yield box, 1.0

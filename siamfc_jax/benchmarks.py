@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from siamfc_jax import groundtruth, reports
-from siamfc_jax.groundtruth import read_boxes, read_labels
+from siamfc_jax.groundtruth import read_boxes, read_labels, read_names
 from siamfc_jax.sequences import (
     Sequence,
     assemble,
@@ -59,10 +59,9 @@ def read_vot(root) -> list[Sequence]:
       ValueError: `list.txt` is missing or empty, or a file does not fit its images.
     """
     listing = pathlib.Path(root) / "list.txt"
-    names = listing.read_text(encoding="utf-8").split() if listing.is_file() else []
-    if not names:
-        raise ValueError(f"no sequence in {listing}; expected the VOT layout, one name a line")
-    return [_read_vot_sequence(listing.parent / name) for name in names]
+    if not listing.is_file():
+        raise ValueError(f"no {listing}; expected the VOT layout, one sequence name a line")
+    return [_read_vot_sequence(listing.parent / name) for name in read_names(listing)]
 
 
 def _read_vot_sequence(folder):
@@ -101,7 +100,7 @@ def read_lasot(root) -> list[Sequence]:
     files = sorted(root.glob("*/*/groundtruth.txt")) or _files(root, "*/groundtruth.txt", "LaSOT")
     listing = root / "testing_set.txt"
     if listing.is_file():
-        names = listing.read_text(encoding="utf-8").split()
+        names = read_names(listing)
         missing = sorted(set(names) - {file.parent.name for file in files})
         if missing:
             raise ValueError(f"{listing} names {', '.join(missing[:5])}, not found in {root}")
@@ -191,7 +190,10 @@ def read_tcolor128(root) -> list[Sequence]:
     sequences = []
     for file in _files(root, "*/*_gt.txt", "TColor-128"):
         folder = file.parent
-        first, last = read_labels(folder / f"{file.stem[:-3]}_frames.txt", 2)
+        listing = folder / f"{file.stem[:-3]}_frames.txt"
+        first, last = read_labels(listing, 2)
+        if not 0 < first <= last:
+            raise ValueError(f"{listing}: expected the first and last frame, got {first},{last}")
         paths = [path for path in images(folder / "img") if first <= frame_number(path) <= last]
         sequences.append(assemble(folder.name, paths, read_boxes(file, one_based=True)))
     return sequences

@@ -36,23 +36,25 @@ def open_output(path):
 
 
 @contextlib.contextmanager
-def box_writer(path, names, *, form=None):
+def box_writer(path, names, *, form=None, states=False):
     """Writes boxes frame by frame; what was written survives a kill.
 
-    csv: header `frame,x,y,w,h,score`, with several objects `frame,object,x,y,w,h,score`.
-    json: a list of objects with `frame`, `object`, `x`, `y`, `w`, `h`, `score`, whole
-    after every frame. otb: `x,y,w,h` a line, 1-based. mot: the ten columns of
-    MOT-challenge, frames, identities and pixels 1-based. A score is NaN (json: null)
-    where there is none, as on the first frame.
+    csv: header `frame,x,y,w,h,score`, with several objects `frame,object,x,y,w,h,score`,
+    with `states` further columns `confidence,lost` (0 or 1).
+    json: a list of objects with `frame`, `object`, `x`, `y`, `w`, `h`, `score`,
+    `confidence`, `lost`, whole after every frame. otb: `x,y,w,h` a line, 1-based. mot: the
+    ten columns of MOT-challenge, frames, identities and pixels 1-based, the seventh the
+    confidence. A score is NaN (json: null) where there is none, as on the first frame.
 
     Args:
       path: file to write.
       names: N names of the objects.
       form: `csv`, `json`, `otb` or `mot`; by default by the ending of `path`, where
         `.txt` is otb for one object and mot for several.
+      states: whether csv has confidence and lost, too.
 
     Yields:
-      write(number, boxes f32[N, 4], scores f32[N]).
+      write(number, boxes f32[N, 4], scores f32[N], confidences f32[N], lost bool[N]).
 
     Raises:
       ValueError: the place cannot be written, the ending says nothing, or several
@@ -65,24 +67,28 @@ def box_writer(path, names, *, form=None):
         rows = csv.writer(file, lineterminator="\n")
         several = len(names) > 1
         if form == "csv":
-            rows.writerow(["frame", *["object"] * several, "x", "y", "w", "h", "score"])
+            columns = ["x", "y", "w", "h", "score", *["confidence", "lost"] * states]
+            rows.writerow(["frame", *["object"] * several, *columns])
         end = 0
 
-        def write(number, boxes, scores):
+        def write(number, boxes, scores, confidences, lost):
             nonlocal end
-            for index, (box, score) in enumerate(zip(boxes, scores, strict=True)):
+            found = zip(boxes, scores, confidences, lost, strict=True)
+            for index, (box, score, confidence, gone) in enumerate(found):
                 x, y, w, h = (round(float(value), 3) for value in box)
-                score = round(float(score), 4)
+                score, confidence = round(float(score), 4), round(float(confidence), 4)
                 if form == "csv":
-                    rows.writerow([number, *[names[index]] * several, x, y, w, h, score])
+                    state = [confidence, int(gone)] * states
+                    rows.writerow([number, *[names[index]] * several, x, y, w, h, score, *state])
                 elif form == "otb":
                     rows.writerow([round(x + 1, 3), round(y + 1, 3), w, h])
                 elif form == "mot":
                     corner = round(x + 1, 3), round(y + 1, 3)
-                    rows.writerow([number + 1, index + 1, *corner, w, h, score, -1, -1, -1])
+                    rows.writerow([number + 1, index + 1, *corner, w, h, confidence, -1, -1, -1])
                 else:
                     record = {"frame": number, "object": names[index], "x": x, "y": y}
                     record |= {"w": w, "h": h, "score": None if math.isnan(score) else score}
+                    record |= {"confidence": confidence, "lost": bool(gone)}
                     file.seek(end)  # over the bracket that closed the list
                     file.write((",\n" if end else "[\n") + json.dumps(record))
                     end = file.tell()
@@ -123,7 +129,7 @@ def read_box_file(path):
 
     Args:
       path: `.json`, a list of objects, or csv with a header; columns as `box_writer`
-        writes them. `frame`, `object` and `score` may be left out. Where several
+        writes them. All but `x`, `y`, `w` and `h` may be left out. Where several
         frames are given, the first counts.
 
     Returns:

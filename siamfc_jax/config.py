@@ -50,14 +50,30 @@ class TrackerConfig:
     context: float = _setting(0.5, "margin around the box, in shares of (w + h) / 2 a side")
     min_scale: float = _setting(0.2, "smallest box, in shares of the first one")
     max_scale: float = _setting(5.0, "largest box, in shares of the first one")
+    # Of the shipped network, for models that were not calibrated; calibration.py.
+    confidence_score: float = _setting(0.0, "of the confidence's logit: weight of the score")
+    confidence_share: float = _setting(
+        10.9, "weight of the score's share of the exemplar's response to itself"
+    )
+    confidence_bias: float = _setting(-7.8, "constant of the confidence's logit")
+    lost_below: float = _setting(0.3, "confidence under which the object may be lost, [0, 1]")
+    lost_after: int = _setting(2, "frames in a row below that make it lost")
+    found_above: float = _setting(0.5, "confidence over which it is found again, [0, 1]")
+    redetect: bool = _setting(False, "search the whole frame for a lost object")
 
     def __post_init__(self):
         _check(self, "num_scales", lambda value: value > 0 and value % 2, "be odd and positive")
         _check(self, "scales_on", ("search", "exemplar").__contains__, "be search or exemplar")
         _check(self, "scale_step", lambda value: value >= 1, "be at least 1")
-        shares = "scale_penalty scale_rate window_influence"
+        shares = "scale_penalty scale_rate window_influence lost_below found_above"
         _check(self, shares, lambda value: 0 <= value <= 1, "lie in [0, 1]")
         _check(self, "context", lambda value: value >= 0, "not be negative")
+        _check(self, "lost_after", lambda value: value >= 1, "be at least 1")
+        if self.found_above < self.lost_below:
+            raise ValueError(
+                "found_above must not be less than lost_below, "
+                f"got {self.found_above} and {self.lost_below}"
+            )
         if not 0 < self.min_scale <= 1 <= self.max_scale:
             raise ValueError(
                 "min_scale and max_scale must enclose 1 and be positive, "

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from siamfc_jax import stills
-from siamfc_jax.annotations import Track, make_track, parse_xml
-from siamfc_jax.groundtruth import read_boxes, read_labels
+from siamfc_jax.annotations import Track, make_track, read_xml
+from siamfc_jax.groundtruth import read_boxes, read_labels, read_names
 from siamfc_jax.sequences import ImageFiles, images, read_meta
 
 # Frames and boxes do not belong together there: got-10k/toolkit, issues 10 and 29.
@@ -59,7 +59,7 @@ def _read_vid(root: pathlib.Path, split: str, snippet: str) -> list[Track]:
         if not path.stem.isdecimal():
             raise ValueError(f"{path} is not named by a frame number, as 000000.xml")
         image = root / "Data" / "VID" / split / snippet / f"{path.stem}.JPEG"
-        for thing in parse_xml(path.read_bytes(), path):
+        for thing in read_xml(path):
             if not thing.track:
                 raise ValueError(f"{path} has an <object> without <trackid>")
             objects.setdefault(thing.track, []).append((image, int(path.stem), thing))
@@ -85,9 +85,7 @@ def _read_vid(root: pathlib.Path, split: str, snippet: str) -> list[Track]:
 
 
 def _names(listing: pathlib.Path) -> list[str]:
-    if not listing.is_file():
-        return []
-    return listing.read_text(encoding="utf-8", errors="replace").split()
+    return read_names(listing) if listing.is_file() else []
 
 
 def _list_got10k(root: pathlib.Path, split: str) -> list[str]:
@@ -102,23 +100,17 @@ def _read_got10k(root: pathlib.Path, split: str, name: str) -> list[Track]:
     """
     folder = root / split / name
     boxes = read_boxes(folder / "groundtruth.txt", one_based=False)
-    meta = read_meta(folder / "meta_info.ini")
-    numbers = meta.get("source_frames", " ".join(map(str, range(len(boxes))))).split()
-    if len(numbers) != len(boxes) or not all(re.fullmatch(r"\d{1,9}", n) for n in numbers):
-        raise ValueError(
-            f"source_frames in {folder / 'meta_info.ini'} must be {len(boxes)} frame numbers, "
-            f"got {' '.join(numbers)[:80]!r}"
-        )
+    meta = read_meta(folder / "meta_info.ini", len(boxes))
     cover = _flags(folder / "cover.label", len(boxes), missing=8)
     absence = _flags(folder / "absence.label", len(boxes), missing=0)
     track = make_track(
         name,
         ImageFiles(folder / f"{frame + 1:08d}.jpg" for frame in range(len(boxes))),
         boxes,
-        source=meta.get("source", "got10k"),
-        numbers=[int(number) for number in numbers],
+        source=meta.source or "got10k",
+        numbers=meta.source_frames,
         visible=(absence == 0) & (cover > 0),
-        category=meta.get("object_class", ""),
+        category=meta.category,
         occluded=cover < 8,
         flaw="known bad" if name in KNOWN_BAD_GOT10K else "",
     )

@@ -3,6 +3,7 @@
 Frames are u8[H, W, 3] in RGB order. Only `select_boxes` and `show` need a display.
 """
 
+import itertools
 import subprocess
 import sys
 
@@ -23,13 +24,14 @@ COLORS = (
 )
 
 
-def draw(frame, boxes, scores, names):
-    """Draws boxes, each with its name and score.
+def draw(frame, boxes, scores, lost, names):
+    """Draws boxes, each with its name and score; dark and dashed where the object is lost.
 
     Args:
       frame: u8[H, W, 3] RGB.
       boxes: f32[N, 4] in frame pixels.
       scores: f32[N]; NaN is not written.
+      lost: bool[N].
       names: N names; a single object goes without.
 
     Returns:
@@ -38,18 +40,31 @@ def draw(frame, boxes, scores, names):
     picture = np.ascontiguousarray(frame).copy()
     unit = max(1, min(frame.shape[:2]) / 240)
     thickness = round(unit)
-    for index, (box, score) in enumerate(zip(boxes, scores, strict=True)):
+    for index, (box, score, gone) in enumerate(zip(boxes, scores, lost, strict=True)):
         color = COLORS[index % len(COLORS)]
         # OpenCV counts from the centre of pixel 0; 3 bits of a fraction.
         low, high = np.rint((np.stack([box[:2], box[:2] + box[2:]]) - 0.5) * 8).astype(int)
-        cv2.rectangle(picture, low, high, color, thickness, cv2.LINE_AA, 3)
-        words = [names[index]] * (len(boxes) > 1) + [f"{score:.2f}"] * bool(np.isfinite(score))
+        line_color = tuple(value * 2 // 3 for value in color) if gone else color
+        for start, end in _dashes(low, high, round(32 * unit)) if gone else [(low, high)]:
+            draw_line = cv2.line if gone else cv2.rectangle
+            draw_line(picture, start, end, line_color, thickness, cv2.LINE_AA, 3)
+        words = [names[index]] * (len(boxes) > 1) + ["lost"] * bool(gone)
+        words += [f"{score:.2f}"] * bool(np.isfinite(score))
         at = np.maximum(low // 8 - [0, 2 * thickness], [0, round(10 * unit)])
         cv2.putText(
             picture, " ".join(words), at, cv2.FONT_HERSHEY_SIMPLEX, 0.35 * unit, color, thickness,
             cv2.LINE_AA,
         )  # fmt: skip
     return picture
+
+
+def _dashes(low, high, length):
+    """Yields (start, end) of the dashes of a rectangle's sides."""
+    corners = np.array([low, [high[0], low[1]], high, [low[0], high[1]], low])
+    for start, end in itertools.pairwise(corners):
+        count = 2 * max(1, round(np.abs(end - start).max() / length / 2)) + 1
+        points = np.rint(np.linspace(start, end, count + 1)).astype(int)
+        yield from zip(points[::2], points[1::2], strict=True)
 
 
 def blend_responses(frame, logits, sides, centers):
@@ -78,6 +93,31 @@ def blend_responses(frame, logits, sides, centers):
         share = cover[..., None] / np.float32(255)
         frame = np.uint8(frame * (1 - share) + colors * share)
     return frame
+
+
+def draw_response(exemplar, search, logits):
+    """Draws a pair and its response side by side.
+
+    Args:
+      exemplar: f32[127, 127, 3].
+      search: f32[239, 239, 3] of training, f32[255, 255, 3] of tracking.
+      logits: f32[15, 15], f32[17, 17].
+
+    Returns:
+      u8[239, 605, 3] or u8[255, 637, 3] RGB: the exemplar, the search, the probability of
+      each cell that it lies on the object, where that cell is in the search.
+    """
+    side = len(search)
+    left = np.zeros((side, len(exemplar), 3))
+    left[: len(exemplar)] = exemplar
+    extent = logits.shape[0] * STRIDE  # in search pixels
+    probability = (255 / (1 + np.exp(-logits))).astype(np.uint8)
+    heat = cv2.resize(probability, (extent, extent), interpolation=cv2.INTER_NEAREST)
+    heat = cv2.cvtColor(cv2.applyColorMap(heat, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+    right = search / 3
+    margin = (side - extent) // 2
+    right[margin : margin + extent, margin : margin + extent] = heat
+    return np.hstack([left, search, right]).astype(np.uint8)
 
 
 def select_boxes(frame):

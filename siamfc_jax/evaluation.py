@@ -2,9 +2,10 @@
 
 A tracker is a generator function: `track(frames, box)` takes the frames, an
 iterable of u8[H, W, 3] RGB, with the box f32[4] of the first one, and yields
-`(box f32[4], score)` once a frame, the first time the box it was given. Whoever
-runs it may stop asking, which is how a restart after a loss works, and can tell
-the tracker's own seconds from those spent reading frames.
+`(box f32[4], score)` once a frame, the first time the box it was given; one that
+can tell adds whether it has lost the object. Whoever runs it may stop asking, which is
+how a restart after a loss works, and can tell the tracker's own seconds from those spent
+reading frames.
 """
 
 import os
@@ -27,12 +28,15 @@ class Result(NamedTuple):
       scores: f64[T] of the tracker's own scale, NaN where it gave none.
       seconds: f64[T] spent by the tracker; entry 0 is its start, with any compilation.
       read_seconds: f64[T] spent reading and decoding frames meanwhile.
+      lost: f64[T], 1 where the tracker says that it has lost the object, else 0; NaN
+        where it does not say, a single one for all.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     seconds: np.ndarray
     read_seconds: np.ndarray
+    lost: np.ndarray | float = np.nan
 
 
 def siamfc(params, *, config):
@@ -54,10 +58,10 @@ def siamfc(params, *, config):
         frame = next(frames)
         state = tracker.init(params, frame, box, config=config)
         jax.block_until_ready(tracker.step(params, state, frame, config=config))
-        yield box, np.nan
+        yield box, np.nan, False
         for frame in frames:
             state, box, score = tracker.step(params, state, frame, config=config)
-            yield jax.device_get((box, score))
+            yield jax.device_get((box, score, state.lost))
 
     return track
 
@@ -70,12 +74,15 @@ class Step(NamedTuple):
       score: of the tracker's own scale, NaN for none.
       seconds: spent by the tracker.
       read_seconds: spent reading and decoding frames meanwhile.
+      lost: 1 where the tracker says that it has lost the object, else 0; NaN where it
+        does not say.
     """
 
     box: np.ndarray
     score: float
     seconds: float
     read_seconds: float
+    lost: float
 
 
 def follow(track, frames, box):
@@ -92,9 +99,7 @@ def follow(track, frames, box):
     Raises:
       ValueError: the first box is none, or the tracker yields too few.
     """
-    reads, box = [], np.asarray(box, np.float32)
-    if not (np.isfinite(box).all() and (box[2:] > 0).all()):
-        raise ValueError(f"the first frame needs a box of positive size, got {box.tolist()}")
+    reads, box = [], check_start(box)
     steps = track(_timed(frames, reads), box)
     for index in range(len(frames)):
         known, begin = len(reads), time.perf_counter()
@@ -106,7 +111,23 @@ def follow(track, frames, box):
                 "it must yield one box a frame"
             )
         reading = sum(reads[known:])
-        yield Step(np.asarray(output[0]), float(output[1]), elapsed - reading, reading)
+        box, score, lost = (*output, np.nan)[:3]
+        yield Step(np.asarray(box), float(score), elapsed - reading, reading, float(lost))
+
+
+def check_start(box) -> np.ndarray:
+    """Returns the box f32[4] of a first frame.
+
+    Args:
+      box: f[4].
+
+    Raises:
+      ValueError: it has no size, or is none.
+    """
+    box = np.asarray(box, np.float32)
+    if not (np.isfinite(box).all() and (box[2:] > 0).all()):
+        raise ValueError(f"the first frame needs a box of positive size, got {box.tolist()}")
+    return box
 
 
 def _timed(frames, reads):
@@ -132,7 +153,12 @@ def one_pass(track, sequence, *, box=None) -> Result:
       ValueError: the tracker yields fewer boxes than there are frames.
     """
     first = sequence.boxes[0] if box is None else box
-    columns = zip(*follow(track, sequence.frames, first), strict=True)
+    return gather(follow(track, sequence.frames, first))
+
+
+def gather(steps) -> Result:
+    """Joins the `Step` of every frame, in their order."""
+    columns = zip(*steps, strict=True)
     return Result(*(np.asarray(column, np.float64) for column in columns))
 
 
@@ -140,8 +166,9 @@ def write_result(folder, name: str, result: Result, *, one_based: bool) -> None:
     """Writes a result in the form shared by got10k's OTB experiment and pysot.
 
     `NAME.txt` has one line `x,y,w,h` a frame, `times/NAME_time.txt` the tracker's
-    seconds; ours alone are `times/NAME_read.txt` and `scores/NAME_score.txt`. The
-    box file comes last and whole, so that its presence means "done".
+    seconds; ours alone are `times/NAME_read.txt`, `scores/NAME_score.txt` and, of a
+    tracker that says so, `scores/NAME_lost.txt`. The box file
+    comes last and whole, so that its presence means "done".
 
     Args:
       folder: of one tracker on one benchmark; made if missing.
@@ -150,9 +177,11 @@ def write_result(folder, name: str, result: Result, *, one_based: bool) -> None:
       one_based: whether the benchmark counts its first pixel as 1.
     """
     path, *others = _places(folder, name)
-    for file, values, form in zip(others, result[1:], ("%.6g", "%.8f", "%.8f"), strict=True):
+    forms = ("%.6g", "%.8f", "%.8f", "%.0f")
+    for file, values, form in zip(others, result[1:], forms, strict=True):
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savetxt(file, values, fmt=form)
+        if file != others[-1] or np.isfinite(values).any():
+            np.savetxt(file, values, fmt=form)
     partial = path.with_name(f"{path.name}.part")
     np.savetxt(partial, result.boxes + [one_based, one_based, 0, 0], fmt="%.3f", delimiter=",")
     os.replace(partial, path)
@@ -165,6 +194,7 @@ def _places(folder, name):
         path.parent / "scores" / f"{path.stem}_score.txt",
         path.parent / "times" / f"{path.stem}_time.txt",
         path.parent / "times" / f"{path.stem}_read.txt",
+        path.parent / "scores" / f"{path.stem}_lost.txt",
     )
 
 
@@ -178,7 +208,7 @@ def read_result(folder, name: str, length: int, *, one_based: bool) -> Result:
       one_based: whether the benchmark counts its first pixel as 1.
 
     Returns:
-      Result; times and scores are NaN where there is no such file.
+      Result; times, scores and lost are NaN where there is no such file.
 
     Raises:
       ValueError: there is no box file, or a file has another number of lines.
@@ -194,8 +224,38 @@ def read_result(folder, name: str, length: int, *, one_based: bool) -> Result:
     return Result(boxes, *columns)
 
 
+def read_repetitions(folder, name: str, length: int, *, one_based: bool) -> list[Result]:
+    """Reads all results of a sequence.
+
+    They are `NAME.txt`, or where there is none the repetitions `NAME/NAME_001.txt`, ...
+    with a column each in `NAME/NAME_time.txt`: got10k's and pysot's form for GOT-10k.
+
+    Args:
+      folder: of one tracker on one benchmark.
+      name: of the sequence.
+      length: number of frames the sequence has.
+      one_based: whether the benchmark counts its first pixel as 1.
+
+    Returns:
+      At least one Result.
+
+    Raises:
+      ValueError: as `read_result`.
+    """
+    place = pathlib.Path(folder) / name
+    files = sorted(place.glob(f"{place.name}_[0-9]*.txt"))
+    if not files or place.with_name(f"{place.name}.txt").is_file():
+        return [read_result(folder, name, length, one_based=one_based)]
+    results = [read_result(place, file.stem, length, one_based=one_based) for file in files]
+    times = place / f"{place.name}_time.txt"
+    if times.is_file():
+        columns = _read_numbers(times, length, len(files)).T
+        results = [r._replace(seconds=column) for r, column in zip(results, columns, strict=True)]
+    return results
+
+
 def _read_numbers(path, length, width):
-    lines = path.read_text(encoding="utf-8").replace(",", " ").split("\n")
+    lines = path.read_text(encoding="utf-8", errors="replace").replace(",", " ").split("\n")
     try:
         values = np.array([line.split() for line in lines if line.strip()], np.float64)
     except ValueError as error:
@@ -223,7 +283,7 @@ def write_archive(path, folder, names, boxes: str, times: str | None) -> None:
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in names:
-            box_file, _, time_file, _ = _places(folder, name)
+            box_file, _, time_file, *_ = _places(folder, name)
             if not box_file.is_file():
                 raise ValueError(f"no {box_file}; the server needs a result of every sequence")
             archive.write(box_file, boxes.format(name))

@@ -12,9 +12,35 @@ import numpy as np
 LARGEST = 1e7  # pixels; beyond it a number is damage, not a box
 
 
+def _text(path, expected):
+    try:
+        return pathlib.Path(path).read_text(encoding="utf-8-sig", errors="replace")
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"{path} cannot be read ({reason}); expected {expected}") from None
+
+
+def read_names(path) -> list[str]:
+    """Reads a list of names.
+
+    Args:
+      path: names divided by line ends or blanks.
+
+    Returns:
+      At least one name.
+
+    Raises:
+      ValueError: there is no such file, or no name in it.
+    """
+    names = _text(path, "one name a line").split()
+    if not names:
+        raise ValueError(f"{path} is empty; expected one name a line")
+    return names
+
+
 def _rows(path, expected, fields=lambda line: line.replace(",", " ").split()):
     """Yields (line number, numbers) of every line; blank ones only at the end."""
-    lines = pathlib.Path(path).read_text(encoding="utf-8-sig", errors="replace").split("\n")
+    lines = _text(path, expected).split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:
@@ -174,7 +200,7 @@ def read_labels(path, length: int) -> np.ndarray:
     Raises:
       ValueError: something is no whole number, or there are more than frames.
     """
-    text = pathlib.Path(path).read_text(encoding="utf-8-sig", errors="replace")
+    text = _text(path, "whole numbers, one a frame")
     try:
         values = np.array([float(field) for field in text.replace(",", " ").split()])
     except ValueError as error:

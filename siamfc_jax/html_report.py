@@ -18,7 +18,7 @@ _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
   color: #222 }
 h2 { margin-top: 2.2rem; border-bottom: 1px solid #ddd }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+table { border-collapse: collapse; margin-bottom: 1.5rem; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #eee }
 th:first-child, td:first-child { text-align: left }
 img { max-width: 100% }
@@ -39,7 +39,8 @@ def build(title: str, summaries: dict, runs: dict, *, eao=None) -> str:
     Returns:
       HTML with all pictures inside.
     """
-    parts = [f"<h1>{html.escape(title)}</h1>", _table(summaries, "tracker")]
+    trackers, *others = map(_table, reports.tables(summaries))
+    parts = [f"<h1>{html.escape(title)}</h1>", trackers]
     drawn = {name: _figure(figure) for name, figure in plots.figures(summaries, eao=eao).items()}
     bars = drawn.pop("attributes", None)
     parts.append(f"<div class=pair>{''.join(drawn.values())}</div>")
@@ -58,10 +59,7 @@ def build(title: str, summaries: dict, runs: dict, *, eao=None) -> str:
             parts.append(f"<h3>{html.escape(name)}: AUC {score:.3f}</h3>")
             parts.append(_picture("jpeg", _jpeg(thumbnails(result, sequence))))
             parts.append(_figure(plots.sequence_plot(result, sequence)))
-    for name, summary in summaries.items():
-        if "sequences" in summary:
-            parts.append(f"<h2>Sequences: {html.escape(name)}</h2>")
-            parts.append(_table(summary["sequences"], "sequence"))
+    parts += ["<h2>Tables</h2>", *others]
     head = f"<meta charset=utf-8><title>{html.escape(title)}</title><style>{_STYLE}</style>"
     return f"<!doctype html><html lang=en>{head}<body>" + "\n".join(parts) + "</body></html>\n"
 
@@ -110,9 +108,8 @@ def _picture(kind, data):
     return f'<img alt="" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
 
 
-def _table(summaries, heading):
-    lines = reports.table(summaries, heading=heading).splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+def _table(markdown):
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines()]
     cells = ["".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])]
     cells += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows[2:]]
     return "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"

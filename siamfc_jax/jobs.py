@@ -28,8 +28,7 @@ class Job:
       boxes: f32[N, 4] in the first frame.
       phase: waiting, tracking, then done, stopped or failed.
       error: why it failed.
-      rows: one a frame, `{"frame": number, "scores": N values or None}`; a row may hold
-        `"lost": N booleans`, which the page's chart marks.
+      rows: one a frame, `{"frame": number, "scores": N values or None, "lost": N booleans}`.
       picture: u8[H, W, 3], the newest frame with its boxes.
       stop: set to end it.
       future: the work.
@@ -161,12 +160,15 @@ def _track(clip, job, *, params, config, open_source):
             for form in ("csv", "json")
         ]
         for found in steps:
-            job.picture = display.draw(found.frame, found.boxes, found.scores, job.names)
+            job.picture = display.draw(
+                found.frame, found.boxes, found.scores, found.lost, job.names
+            )
             write_video(job.picture)
             for write_boxes in writers:
-                write_boxes(found.number, found.boxes, found.scores)
+                write_boxes(found.number, found.boxes, found.scores, found.confidences, found.lost)
             scores = [round(float(s), 4) if np.isfinite(s) else None for s in found.scores]
-            job.rows.append({"frame": found.number, "scores": scores})
+            row = {"frame": found.number, "scores": scores, "lost": found.lost.tolist()}
+            job.rows.append(row)
             if job.stop.is_set():
                 break
 

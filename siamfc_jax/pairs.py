@@ -7,16 +7,14 @@ training/vid_get_random_batch.m of the authors.
 
 import contextlib
 import hashlib
-import multiprocessing.connection
-import os
 import signal
-import threading
 
 import cv2
 import grain
 import numpy as np
 from absl import flags
 
+from siamfc_jax import signals
 from siamfc_jax.geometry import EXEMPLAR_SIZE, PATCH_SIZE
 from siamfc_jax.sequences import Sequence
 
@@ -182,12 +180,4 @@ def batches(source: PairSource, *, batch_size, start, stop, host=0, hosts=1, wor
 
 
 def _depend_on_parent(_index, _count):
-    """Lets a worker live as long as its parent, which decides what Ctrl-C means."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-    def end():
-        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-        os._exit(1)
-
-    threading.Thread(target=end, daemon=True).start()
+    signals.follow_parent(signal.SIGINT, signal.SIGTERM)

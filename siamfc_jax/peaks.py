@@ -1,4 +1,4 @@
-"""Where the response has its peak: up-sampling, scale penalty, cosine window.
+"""Where the response has its peak: up-sampling, scale penalty, cosine window; the move there.
 
 Bertinetto et al. 2016, section 3.4; tracking/tracker_eval.m.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from siamfc_jax.config import TrackerConfig
+from siamfc_jax.geometry import cells_to_frame, make_box, scale_factors
 
 UPSAMPLING = 16  # samples from one response cell to the next (tracker.m, responseUp)
 
@@ -53,6 +54,29 @@ def find_peak(logits, *, config: TrackerConfig) -> Peak:
     row, column = jnp.unravel_index(jnp.argmax(surface), surface.shape)
     offset = jnp.stack([column, row]) / UPSAMPLING - (size - 1) / 2
     return Peak(scale, offset.astype(jnp.float32), fine[scale, row, column])
+
+
+def move_to_peak(state, logits, sides, frame_size, *, config: TrackerConfig):
+    """Takes over the place and a share of the scale of the response's peak.
+
+    Args:
+      state: `tracker.State`, where the object was.
+      logits: f32[S, R, R].
+      sides: f32[S] of the search squares in frame pixels.
+      frame_size: f32[2] width and height, which the centre does not leave.
+      config: settings of the tracker.
+
+    Returns:
+      As `tracker.step` of one object.
+    """
+    peak = find_peak(logits, config=config)
+    factor = scale_factors(config.num_scales, step=config.scale_step)[peak.scale]
+    moved = state.center + cells_to_frame(peak.offset, sides[peak.scale])
+    center = jnp.clip(moved, 0, frame_size)
+    # One factor for both sides, so that clamping keeps the shape of the box.
+    growth = state.size[0] / state.initial_size[0] * (1 + config.scale_rate * (factor - 1))
+    size = state.initial_size * jnp.clip(growth, config.min_scale, config.max_scale)
+    return state._replace(center=center, size=size), make_box(center, size), peak.score
 
 
 def _upsample(logits):

@@ -146,6 +146,8 @@ def attribute_bars(summaries: dict) -> Figure:
 def sequence_plot(result, sequence) -> Figure:
     """Draws overlap and score over time; frames without any overlap are shaded.
 
+    A bar at the foot runs where the tracker says that it has lost the object.
+
     Args:
       result: `evaluation.Result`.
       sequence: with the true boxes.
@@ -161,10 +163,14 @@ def sequence_plot(result, sequence) -> Figure:
     above.plot(frames, np.where(known, overlaps, np.nan), color=COLORS[0], linewidth=1.4)
     above.axhline(0.5, color="0.6", linewidth=0.8, zorder=0)
     above.set(ylim=(0, 1.02), ylabel="overlap")
-    title = f"{sequence.name}: mean overlap {overlaps[known].mean():.3f} (shaded: none)"
+    lost = np.broadcast_to(result.lost, frames.shape)
+    key = "shaded: none" if np.isnan(lost).all() else "shaded: none, bar: lost"
+    title = f"{sequence.name}: mean overlap {overlaps[known].mean():.3f} ({key})"
     above.set_title(title, loc="left")
     below.plot(frames, result.scores, color=COLORS[1], linewidth=1.4)
     below.set(xlim=(0, max(len(overlaps) - 1, 1)), xlabel="frame", ylabel="score")
+    for first, last in _spans(lost == 1):
+        below.axvspan(first - 0.5, last + 0.5, ymax=0.07, color=COLORS[3], linewidth=0)
     for axes in (above, below):
         _plain(axes)
         for first, last in _spans(known & (overlaps == 0)):

@@ -117,6 +117,21 @@ def planned(sequence, protocol: str) -> list[tuple]:
     raise ValueError(f"protocol must be ope, tre, sre, supervised or multistart, got {protocol!r}")
 
 
+def pending(sequences, protocol: str, folder) -> list[tuple]:
+    """Lists the runs of a protocol without restarts that have no result yet.
+
+    Args:
+      sequences: what to run over.
+      protocol: `ope`, `tre` or `sre`.
+      folder: of the tracker's results.
+
+    Returns:
+      as `planned`, of all sequences.
+    """
+    runs = [run for sequence in sequences for run in planned(sequence, protocol)]
+    return [run for run in runs if not (pathlib.Path(folder) / f"{run[0]}.txt").is_file()]
+
+
 def perform(track, sequence, protocol: str, folder, *, one_based: bool) -> None:
     """Runs a tracker over a sequence and writes the results that are not there yet.
 
@@ -138,10 +153,9 @@ def perform(track, sequence, protocol: str, folder, *, one_based: bool) -> None:
             if not (place / f"{name}.txt").is_file():
                 trajectories.write_trajectory(place, name, *from_anchor(track, sequence, anchor))
     else:
-        for name, run, box in planned(sequence, protocol):
-            if not (pathlib.Path(folder) / f"{name}.txt").is_file():
-                result = evaluation.one_pass(track, run, box=box)
-                evaluation.write_result(folder, name, result, one_based=one_based)
+        for name, run, box in pending([sequence], protocol, folder):
+            result = evaluation.one_pass(track, run, box=box)
+            evaluation.write_result(folder, name, result, one_based=one_based)
 
 
 def collect(sequence, protocol: str, folder, *, one_based: bool) -> list[tuple]:
@@ -160,8 +174,11 @@ def collect(sequence, protocol: str, folder, *, one_based: bool) -> list[tuple]:
       ValueError: a result is missing or does not fit.
     """
     return [
-        (evaluation.read_result(folder, name, len(run.frames), one_based=one_based), run)
+        (result, run)
         for name, run, _ in planned(sequence, protocol)
+        for result in evaluation.read_repetitions(
+            folder, name, len(run.frames), one_based=one_based
+        )
     ]
 
 

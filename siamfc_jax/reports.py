@@ -226,6 +226,48 @@ def table(summaries: dict, *, heading: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def comparison(summaries: dict, group: str, *, heading: str) -> str:
+    """Returns a markdown table of one number, a row a sequence and a column a tracker.
+
+    The number is the first of COLUMNS that all rows have; the best tracker stands first.
+
+    Args:
+      summaries: tracker -> numbers with `group`.
+      group: `sequences` or `attributes`.
+      heading: of the first column.
+    """
+
+    def first_of(rows):
+        return next(key for key in COLUMNS if all(key in row for row in rows))
+
+    ranking = first_of(summaries.values())
+    names = sorted(summaries, key=lambda name: -summaries[name][ranking])
+    groups = [summaries[name][group] for name in names]
+    key = first_of([row for found in groups for row in found.values()])
+    lines = [f"| {heading}: {COLUMNS[key]} | " + " | ".join(names) + " |"]
+    lines += ["|---" * (1 + len(names)) + "|"]
+    for row in groups[0]:
+        cells = [_cell(key, found[row][key]) for found in groups]
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def tables(summaries: dict) -> list[str]:
+    """Returns the tables of a report: trackers, then attributes and sequences where there are any.
+
+    Args:
+      summaries: tracker -> of `report` or `protocols.report`; several are set side by side.
+    """
+    found = [table(summaries, heading="tracker")]
+    first = next(iter(summaries.values()))
+    for group in ("attributes", "sequences"):
+        if first.get(group) and len(summaries) == 1:
+            found.append(table(first[group], heading=group[:-1]))
+        elif first.get(group):
+            found.append(comparison(summaries, group, heading=group[:-1]))
+    return found
+
+
 def _cell(key, value):
     if value is None:
         return "-"

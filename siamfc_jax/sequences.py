@@ -7,13 +7,14 @@ benchmarks are in benchmarks.py.
 
 import itertools
 import pathlib
+import re
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from siamfc_jax import otb
-from siamfc_jax.groundtruth import read_boxes, read_labels
+from siamfc_jax.groundtruth import read_boxes, read_labels, read_names
 
 
 class ImageFiles:
@@ -180,10 +181,7 @@ def read_got10k(root, split: str) -> list[Sequence]:
     listing = folder / "list.txt"
     if not listing.is_file():
         raise ValueError(f"no {listing}; expected the GOT-10k layout, one track name a line")
-    names = listing.read_text(encoding="utf-8").split()
-    if not names:
-        raise ValueError(f"{listing} is empty; expected one track name a line")
-    return [_read_got10k_sequence(folder / name) for name in names]
+    return [_read_got10k_sequence(folder / name) for name in read_names(listing)]
 
 
 def _read_got10k_sequence(folder: pathlib.Path) -> Sequence:
@@ -195,26 +193,55 @@ def _read_got10k_sequence(folder: pathlib.Path) -> Sequence:
         visible &= read_labels(folder / "absence.label", len(boxes)) == 0
     if (folder / "cover.label").is_file():
         visible &= read_labels(folder / "cover.label", len(boxes)) > 0
-    fields = {}
-    meta = read_meta(folder / "meta_info.ini")
-    if "source_frames" in meta:
-        fields["frame_numbers"] = _source_frames(meta["source_frames"], folder, len(boxes))
-    fields["source"] = meta.get("source", "")
-    return assemble(folder.name, paths, boxes, visible=visible, **fields)
+    meta = read_meta(folder / "meta_info.ini", len(boxes))
+    return assemble(
+        folder.name,
+        paths,
+        boxes,
+        visible=visible,
+        frame_numbers=meta.source_frames,
+        source=meta.source,
+    )
 
 
-def read_meta(path: pathlib.Path) -> dict[str, str]:
-    """Returns the `key: value` lines of a `meta_info.ini`, none where there is no file."""
+class Meta(NamedTuple):
+    """What the `meta_info.ini` of a track says.
+
+    Attributes:
+      category: class of the object, or "".
+      source: name of the set that the track came from, or "".
+      source_frames: i64[T] frame numbers in the source video; 0 to T - 1 where it says none.
+    """
+
+    category: str
+    source: str
+    source_frames: np.ndarray
+
+
+def read_meta(path: pathlib.Path, length: int) -> Meta:
+    """Reads the `key: value` lines of a `meta_info.ini`; the file may be missing.
+
+    Args:
+      path: of the file.
+      length: number of frames T.
+
+    Returns:
+      Meta.
+
+    Raises:
+      ValueError: `source_frames` are not T frame numbers.
+    """
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     pairs = (line.partition(":") for line in text.splitlines())
-    return {key.strip(): value.strip() for key, colon, value in pairs if colon}
-
-
-def _source_frames(text, path, length):
-    fields = text.split()
-    if len(fields) != length or not all(field.isdecimal() for field in fields):
-        raise ValueError(f"{path}: source_frames must be {length} whole numbers, got {text[:80]!r}")
-    return np.array(fields, np.int64)
+    entries = {key.strip(): value.strip() for key, colon, value in pairs if colon}
+    numbers = entries.get("source_frames", " ".join(map(str, range(length)))).split()
+    if len(numbers) != length or not all(re.fullmatch(r"\d{1,9}", n) for n in numbers):
+        raise ValueError(
+            f"source_frames in {path} must be {length} frame numbers, "
+            f"got {' '.join(numbers)[:80]!r}"
+        )
+    source_frames = np.array([int(number) for number in numbers], np.int64)
+    return Meta(entries.get("object_class", ""), entries.get("source", ""), source_frames)
 
 
 def only_first(boxes, length: int) -> np.ndarray:

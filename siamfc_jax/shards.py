@@ -14,7 +14,6 @@ import multiprocessing
 import os
 import pathlib
 import signal
-import threading
 import zlib
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
 from tqdm import tqdm
 
-from siamfc_jax import curation, datasets, records
+from siamfc_jax import curation, datasets, records, signals
 from siamfc_jax.annotations import Track
 
 MAX_SHARDS = 128  # what a kill may cost: a share of 1 / 128 for each worker
@@ -224,7 +223,10 @@ def run_jobs(jobs: list[Job], *, workers: int) -> list[Report]:
         results = map(write_shard, jobs)
         if workers > 1:
             pool = concurrent.futures.ProcessPoolExecutor(
-                workers, multiprocessing.get_context("spawn"), initializer=_follow_parent
+                workers,
+                multiprocessing.get_context("spawn"),
+                initializer=signals.follow_parent,
+                initargs=(signal.SIGINT,),  # it finishes its shard
             )
             stack.callback(pool.shutdown, cancel_futures=True)
             results = pool.map(write_shard, jobs)
@@ -234,14 +236,3 @@ def run_jobs(jobs: list[Job], *, workers: int) -> list[Report]:
             reports.append(report)
             progress.update(len(job.units))
     return reports
-
-
-def _follow_parent():
-    """Ends a worker whose parent was killed; Ctrl-C lets it finish its shard."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def wait():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()

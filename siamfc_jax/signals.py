@@ -1,7 +1,11 @@
-"""Lets Ctrl-C and SIGTERM ask a run to stop, and say so at its end."""
+"""What Ctrl-C and SIGTERM do to a run, and what the end of a process does to its workers."""
 
 import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
 import signal
+import threading
 
 
 class Stopped(Exception):  # noqa: N818, not an error
@@ -33,3 +37,19 @@ def caught_signals():
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def follow_parent(*ignored: int) -> None:
+    """Lets this worker process live as long as its parent, which decides what signals mean.
+
+    Args:
+      *ignored: numbers of the signals that are not for this process.
+    """
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+    def end():
+        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()

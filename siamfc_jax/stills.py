@@ -10,7 +10,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from siamfc_jax.annotations import Still, Track, make_track, parse_coco, parse_xml
+from siamfc_jax.annotations import Still, Track, make_track, parse_coco, read_xml
 from siamfc_jax.sequences import ImageFiles
 
 
@@ -40,7 +40,7 @@ def read_voc(root: pathlib.Path, split: str, image: str) -> list[Track]:
     path = root / "Annotations" / f"{image}.xml"
     frames = ImageFiles([root / "JPEGImages" / f"{image}.jpg"])
     tracks = []
-    for number, thing in enumerate(parse_xml(path.read_bytes(), path)):
+    for number, thing in enumerate(read_xml(path)):
         x0, y0, x1, y1 = thing.corners
         box = [x0 - 1, y0 - 1, x1 - x0 + 1, y1 - y0 + 1]
         tracks.append(

@@ -3,11 +3,11 @@
     state = init(params, frame, box, config=config)
     state, box, score = step(params, state, frame, config=config)
 
-A compiled call cuts the searches out of the uint8 frame, another takes them to the box:
-embedding, correlation, up-sampling, scale penalty, window, peak, damped scale. Both
-functions are pure: `lax.scan` over frames and `jax.vmap` over states give the boxes that
-the loop gives; several objects go faster as one stacked state, through one batch of the
-network. Only the cutting is compiled for each frame size.
+One jitted call takes the uint8 frame to the box: crops of all scales, embedding,
+correlation, up-sampling, scale penalty, window, peak, damped scale. Both functions are
+pure: `lax.scan` over frames and `jax.vmap` over states give the boxes that the loop
+gives; several objects go faster as one stacked state, through one batch of the network.
+One compilation for each frame size.
 Bertinetto et al. 2016, section 3.4; tracking/tracker.m, tracker_eval.m.
 """
 
@@ -21,19 +21,19 @@ from jax import lax
 
 from siamfc_jax import model
 from siamfc_jax.checkpoints import Model, load_model
+from siamfc_jax.confidence import judge
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import crop_pyramid, mean_color
 from siamfc_jax.geometry import (
     EXEMPLAR_SIZE,
     SEARCH_SIZE,
-    cells_to_frame,
     center_of,
     check_box,
     exemplar_side,
-    make_box,
     scale_factors,
 )
-from siamfc_jax.peaks import find_peak
+from siamfc_jax.peaks import move_to_peak
+from siamfc_jax.redetection import look_everywhere
 
 
 class State(NamedTuple):
@@ -45,6 +45,9 @@ class State(NamedTuple):
       size: f32[2] width and height in frame pixels.
       initial_size: f32[2] of the first frame.
       fill: f32[3] mean colour of the first frame.
+      confidence: f32[] in [0, 1], how sure the tracker is of this place.
+      lost: bool[], whether it says that it has lost the object.
+      doubts: i32[] frames in a row that speak for that.
     """
 
     exemplar: jax.Array
@@ -52,6 +55,9 @@ class State(NamedTuple):
     size: jax.Array
     initial_size: jax.Array
     fill: jax.Array
+    confidence: jax.Array
+    lost: jax.Array
+    doubts: jax.Array
 
 
 def prepare(loaded: Model):
@@ -59,6 +65,7 @@ def prepare(loaded: Model):
     return jax.jit(model.fold_batch_norm)(loaded.variables)
 
 
+@functools.partial(jax.jit, static_argnames="config")
 def init(params, frame, box, *, config: TrackerConfig) -> State:
     """Looks at an object for the first time, or at several.
 
@@ -75,6 +82,7 @@ def init(params, frame, box, *, config: TrackerConfig) -> State:
     return state._replace(exemplar=_embed(params, state.exemplar))
 
 
+@functools.partial(jax.jit, static_argnames="config")
 def step(params, state: State, frame, *, config: TrackerConfig):
     """Finds the object in the next frame, or all of several in one pass of the network.
 
@@ -88,9 +96,11 @@ def step(params, state: State, frame, *, config: TrackerConfig):
       (new state, box f32[4] in frame pixels, score f32[] logit of the peak); all
       stacked where the state is.
     """
-    searches = _cut_searches(state, frame, config=config)
-    frame_size = np.float32(frame.shape[1::-1])
-    return _find(params, state, searches, frame_size, config=config)
+
+    def cut(state, config):
+        return _cut_searches(state, frame, config=config)
+
+    return _advance(params, state, cut, np.float32(frame.shape[1::-1]), config)
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -107,9 +117,12 @@ def step_many(params, states: State, frames, sizes, *, config: TrackerConfig):
     Returns:
       (new states, boxes f32[V, ..., 4], scores f32[V, ...]).
     """
-    cut = functools.partial(_cut_searches, config=config)
-    searches = jax.vmap(cut)(states, frames, extent=sizes)
-    return _find(params, states, searches, jnp.float32(sizes), config=config)
+
+    def cut(states, config):
+        one = functools.partial(_cut_searches, config=config)
+        return jax.vmap(one)(states, frames, extent=sizes)
+
+    return _advance(params, states, cut, jnp.float32(sizes), config)
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -152,17 +165,16 @@ def respond(params, state: State, frame, *, config: TrackerConfig):
     return _respond(params, state, _cut_searches(state, frame, config=config), config)
 
 
-@functools.partial(jax.jit, static_argnames="config")
 def _cut_exemplar(frame, box, *, config):
     center, size = center_of(box), box[..., 2:]
     fill = jnp.broadcast_to(mean_color(frame), (*center.shape[:-1], 3))
     # An object that has grown shows larger in the search, as in a tighter cut of the exemplar.
     sides = _sides(size, config, "exemplar")[..., ::-1]
     exemplar = crop_pyramid(frame, center, sides, fill, size=EXEMPLAR_SIZE)
-    return State(exemplar, center, size, size, fill)
+    sure, doubts = jnp.ones(size.shape[:-1]), jnp.zeros(size.shape[:-1], jnp.int32)
+    return State(exemplar, center, size, size, fill, sure, sure < 1, doubts)
 
 
-@functools.partial(jax.jit, static_argnames="config")
 def _cut_searches(state, frame, *, config, extent=None):
     sides = _sides(state.size, config, "search") * (SEARCH_SIZE / EXEMPLAR_SIZE)
     return crop_pyramid(frame, state.center, sides, state.fill, size=SEARCH_SIZE, extent=extent)
@@ -176,20 +188,30 @@ def _sides(size, config, cut):
     return jnp.multiply.outer(side, scale_factors(config.num_scales, step=config.scale_step))
 
 
-@jax.jit
 def _embed(params, crops):
     features = model.embed(params, crops.reshape(-1, *crops.shape[-3:]))
     return features.reshape(*crops.shape[:-3], *features.shape[1:])
 
 
-@functools.partial(jax.jit, static_argnames="config")
+def _advance(params, state, cut, frame_size, config):
+    def find(state, config):
+        return _find(params, state, cut(state, config), frame_size, config=config)
+
+    found = find(state, config)
+    if not config.redetect:
+        return found
+    look = functools.partial(look_everywhere, find, frame_size, config=config)
+    return lax.cond(jnp.any(found[0].lost), look, lambda found: found, found)
+
+
 def _find(params, state, searches, frame_size, *, config):
     logits, sides = _respond(params, state, searches, config)
     move = functools.partial(move_to_peak, config=config)
     # Objects share the size of their frame, videos do not.
     for shared in reversed([axis >= frame_size.ndim - 1 for axis in range(logits.ndim - 3)]):
         move = jax.vmap(move, (0, 0, 0, None if shared else 0))
-    return move(state, logits, sides, frame_size)
+    state, box, score = move(state, logits, sides, frame_size)
+    return judge(params, state, score, config=config), box, score
 
 
 def _respond(params, state, searches, config):
@@ -200,29 +222,6 @@ def _respond(params, state, searches, config):
     logits = model.adjust(params, response.reshape(*response.shape[:-4], -1, *response.shape[-2:]))
     sides = _sides(state.size, config, "search") * (SEARCH_SIZE / EXEMPLAR_SIZE)
     return logits, jnp.broadcast_to(sides, logits.shape[:-2])
-
-
-def move_to_peak(state: State, logits, sides, frame_size, *, config: TrackerConfig):
-    """Takes over the place and a share of the scale of the response's peak.
-
-    Args:
-      state: where the object was.
-      logits: f32[S, R, R].
-      sides: f32[S] of the search squares in frame pixels.
-      frame_size: f32[2] width and height, which the centre does not leave.
-      config: settings of the tracker.
-
-    Returns:
-      As `step` of one object.
-    """
-    peak = find_peak(logits, config=config)
-    factor = scale_factors(config.num_scales, step=config.scale_step)[peak.scale]
-    moved = state.center + cells_to_frame(peak.offset, sides[peak.scale])
-    center = jnp.clip(moved, 0, frame_size)
-    # One factor for both sides, so that clamping keeps the shape of the box.
-    growth = state.size[0] / state.initial_size[0] * (1 + config.scale_rate * (factor - 1))
-    size = state.initial_size * jnp.clip(growth, config.min_scale, config.max_scale)
-    return state._replace(center=center, size=size), make_box(center, size), peak.score
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -238,7 +237,6 @@ def track_clip(params, frames, box, *, config: TrackerConfig):
     Returns:
       (boxes f32[T, 4], scores f32[T]); the first box is the given one, its score NaN.
     """
-
     state = init(params, frames[0], box, config=config)
     _, _, boxes, scores = step_through(params, state, frames[1:], config=config)
     first = jnp.asarray(box, jnp.float32)[None]
@@ -252,6 +250,11 @@ class Tracker:
       tracker = Tracker("siamfc-small")
       tracker.init(frame, [x, y, w, h])
       box, score = tracker.update(next_frame)
+
+    Attributes:
+      state: of the last frame, None before `init`.
+      confidence: in [0, 1], how sure it is of the last box.
+      lost: whether it says that it has lost the object.
     """
 
     def __init__(self, weights, config: TrackerConfig | None = None):
@@ -268,6 +271,7 @@ class Tracker:
         self.params = prepare(loaded)
         self.config = config or loaded.tracker_config
         self.state = None
+        self.confidence, self.lost = 0.0, False
 
     def init(self, frame, box) -> None:
         """Takes the object of the first frame.
@@ -281,13 +285,13 @@ class Tracker:
         """
         frame = _check_frame(frame)
         box = check_box(box, frame.shape)
-        self.state = init(self.params, frame, box, config=self.config)
+        self._keep(init(self.params, frame, box, config=self.config))
 
     def update(self, frame):
         """Finds the object in the next frame.
 
         Args:
-          frame: u8[H, W, 3] RGB, of any size; a new size compiles the cutting once more.
+          frame: u8[H, W, 3] RGB, of any size; a new size compiles once more.
 
         Returns:
           (box f32[4] in frame pixels, score as a float).
@@ -298,8 +302,13 @@ class Tracker:
         if self.state is None:
             raise ValueError("update was called before init; give the first frame and its box")
         frame = _check_frame(frame)
-        self.state, box, score = step(self.params, self.state, frame, config=self.config)
+        state, box, score = step(self.params, self.state, frame, config=self.config)
+        self._keep(state)
         return np.asarray(box), float(score)
+
+    def _keep(self, state):
+        self.state = state
+        self.confidence, self.lost = float(state.confidence), bool(state.lost)
 
 
 def _check_frame(frame):

@@ -20,6 +20,8 @@ class Found(NamedTuple):
       frame: u8[H, W, 3] RGB.
       boxes: f32[N, 4] in frame pixels.
       scores: f32[N] logits of the peaks, NaN in the first frame.
+      confidences: f32[N] in [0, 1].
+      lost: bool[N].
       states: stacked states of the N objects before this frame.
       seconds: time this frame took, 0 for the first.
     """
@@ -28,6 +30,8 @@ class Found(NamedTuple):
     frame: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
+    confidences: np.ndarray
+    lost: np.ndarray
     states: tracker.State
     seconds: float
 
@@ -49,7 +53,8 @@ def follow(params, frames, boxes, *, config: TrackerConfig, chunk: int = 1) -> I
     number, frame = next(frames)
     states = tracker.init(params, frame, boxes, config=config)
     jax.block_until_ready(tracker.step(params, states, frame, config=config))
-    given = Found(number, frame, boxes, np.full(len(boxes), np.nan, np.float32), states, 0.0)
+    scores = np.full(len(boxes), np.nan, np.float32)
+    given = Found(number, frame, boxes, scores, *_certainty(states), states, 0.0)
     if chunk == 1:
         return _steps(params, given, frames, config)
     together = np.stack([frame] * chunk)
@@ -76,11 +81,17 @@ def _chunks(params, given, frames, config, chunk):
         images = np.stack([frame for _, frame in part])
         before, states, *found = tracker.step_through(params, last.states, images, config=config)
         boxes, scores = map(np.asarray, found)
+        # The state after a frame is that before the next one.
+        confidences, lost = (
+            np.concatenate([first[1:], last[None]])
+            for first, last in zip(_certainty(before), _certainty(states), strict=True)
+        )
         seconds = (time.perf_counter() - started) / chunk
         for index, (number, frame) in enumerate(part):
             was = jax.tree.map(lambda array, index=index: array[index], before)
             was = was._replace(exemplar=states.exemplar, fill=states.fill)
-            yield Found(number, frame, boxes[index], scores[index], was, seconds)
+            sure = confidences[index], lost[index]
+            yield Found(number, frame, boxes[index], scores[index], *sure, was, seconds)
         last = given._replace(states=states)
 
 
@@ -91,4 +102,9 @@ def _steps(params, given, frames, config):
         before, started = states, time.perf_counter()
         states, *found = tracker.step(params, states, frame, config=config)
         boxes, scores = map(np.asarray, found)
-        yield Found(number, frame, boxes, scores, before, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        yield Found(number, frame, boxes, scores, *_certainty(states), before, seconds)
+
+
+def _certainty(states):
+    return np.asarray(states.confidence), np.asarray(states.lost)

@@ -74,6 +74,10 @@ def write_trajectory(folder, name: str, trajectory: Trajectory, seconds) -> None
     os.replace(partial, folder / f"{name}.txt")
 
 
+def _lines(path):
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
 def read_trajectory(path) -> Trajectory:
     """Reads a run that `write_trajectory` or the VOT toolkit wrote as text.
 
@@ -90,7 +94,7 @@ def read_trajectory(path) -> Trajectory:
     if not path.is_file():
         raise ValueError(f"no {path}; expected a run with one line x,y,w,h or a code a frame")
     codes, boxes = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         try:
             values = [float(field) for field in line.split(",")]
         except ValueError:
@@ -123,7 +127,7 @@ def read_seconds(path, length: int) -> np.ndarray:
       ValueError: a line is no number, or there are more than frames.
     """
     path = pathlib.Path(path).with_name(f"{pathlib.Path(path).stem}_time.value")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = _lines(path) if path.is_file() else []
     try:
         values = [float(line) if line.strip() else np.nan for line in lines]
     except ValueError as error:

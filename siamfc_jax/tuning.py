@@ -52,11 +52,14 @@ def search(score, base: TrackerConfig, *, trials: int, seed: int, log) -> tuple:
       (best TrackerConfig, its score).
 
     Raises:
-      ValueError: the log is of another search.
+      ValueError: the log is of another search, or damaged.
     """
     log, done = pathlib.Path(log), []
-    for line in log.read_text().splitlines() if log.is_file() else ():
-        done.append(json.loads(line))
+    for number, line in enumerate(log.read_text().splitlines() if log.is_file() else (), start=1):
+        try:
+            done.append(json.loads(line))
+        except json.JSONDecodeError:
+            raise ValueError(f"{log}, line {number} is no trial; remove the line") from None
     for index in range(trials):
         settings = _propose(done[:index], base, trials, np.random.default_rng([seed, index]))
         if index < len(done):
@@ -128,9 +131,12 @@ def main(argv=None) -> int:
     args = parser.parse_args(argv)
     try:
         run(args)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 

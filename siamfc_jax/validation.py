@@ -3,15 +3,16 @@
 import functools
 from typing import NamedTuple
 
-import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from siamfc_jax import augment, metrics, model, pairs, tracker
 from siamfc_jax.config import TrackerConfig, TrainConfig
+from siamfc_jax.display import draw_response
 from siamfc_jax.geometry import PATCH_SIZE, STRIDE
 from siamfc_jax.losses import balanced_logistic_loss, response_labels
+from siamfc_jax.peaks import find_peak
 from siamfc_jax.training import respond
 
 PAIRS = 512
@@ -103,7 +104,7 @@ def score_pairs(params, batch, *, config: TrainConfig):
 
     def score(logits, offset):
         labels = response_labels(logits.shape[-1], radius=config.radius, offset=offset)
-        peak = tracker.find_peak(logits[None], config=TrackerConfig(window_influence=0.0))
+        peak = find_peak(logits[None], config=TrackerConfig(window_influence=0.0))
         error = jnp.linalg.norm(peak.offset * STRIDE - offset)
         return balanced_logistic_loss(logits[None], labels[None]), error, jnp.linalg.norm(offset)
 
@@ -149,28 +150,3 @@ def validate(variables, source, *, config: TrainConfig, stopped=lambda: False):
 def _first(crops, logits):
     arrays = jax.device_get((crops.exemplar, crops.search, logits))
     return zip(*(array[:PICTURES] for array in arrays), strict=True)
-
-
-def draw_response(exemplar, search, logits):
-    """Draws a pair and its response side by side.
-
-    Args:
-      exemplar: f32[127, 127, 3].
-      search: f32[239, 239, 3].
-      logits: f32[15, 15].
-
-    Returns:
-      u8[239, 605, 3] RGB: the exemplar, the search, the probability of each cell that
-      it lies on the object, where that cell is in the search.
-    """
-    side = len(search)
-    left = np.zeros((side, len(exemplar), 3))
-    left[: len(exemplar)] = exemplar
-    extent = logits.shape[0] * STRIDE  # in search pixels
-    probability = (255 / (1 + np.exp(-logits))).astype(np.uint8)
-    heat = cv2.resize(probability, (extent, extent), interpolation=cv2.INTER_NEAREST)
-    heat = cv2.cvtColor(cv2.applyColorMap(heat, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
-    right = search / 3
-    margin = (side - extent) // 2
-    right[margin : margin + extent, margin : margin + extent] = heat
-    return np.hstack([left, search, right]).astype(np.uint8)

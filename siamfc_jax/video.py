@@ -13,6 +13,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -26,6 +27,9 @@ from siamfc_jax.sequences import ImageFiles
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 DEFAULT_FPS = 30.0  # where a source does not say
 STREAM_TIMEOUT = 10_000  # ms without a frame until a stream counts as gone
+RECONNECTIONS = 3  # in a row, to a stream that drops
+PATIENCE = 1.0  # seconds before each of them
+STEADY = 60.0  # seconds after which a connection is no longer in a row with the last one
 
 
 class Source(NamedTuple):
@@ -44,6 +48,8 @@ class Source(NamedTuple):
 
 def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
     """Opens whatever holds frames.
+
+    A stream that drops is connected to again, three times in a row at most, and then ends.
 
     Args:
       source: video file, image or animation (GIF, WebP), folder or glob of images in
@@ -161,15 +167,22 @@ def _open_capture(source):
 
 def _captured(capture, numbers, *, source, live):
     """Yields (number, frame); frames between are decoded, as seeking is not exact."""
-    position, time = 0, 0.0
+    position, seconds = 0, 0.0
+    # A file behind a URL knows its length, and would begin anew.
+    endless = "://" in source and capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0
+    opened, tries = time.monotonic(), 0
     try:
         for number in numbers:
             while position <= number:
-                if not capture.grab():
+                while not capture.grab():
                     if not live:
-                        _check_end(capture, position, time, source)
-                    return
-                time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                        _check_end(capture, position, seconds, source)
+                    tries = 1 if time.monotonic() - opened > STEADY else tries + 1
+                    if not endless or tries > RECONNECTIONS:
+                        return
+                    capture = _reconnect(capture, source, position, tries)
+                    opened = time.monotonic()
+                seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 position += 1
             found, frame = capture.retrieve()
             if not found:
@@ -179,13 +192,28 @@ def _captured(capture, numbers, *, source, live):
         capture.release()
 
 
-def _check_end(capture, position, time, source):
+def _reconnect(capture, source, position, tries):
+    """Returns a new capture of a stream, the old one where it cannot be reached."""
+    print(
+        f"{source} dropped after {position} frames; connecting again ({tries} of {RECONNECTIONS})",
+        file=sys.stderr,
+    )
+    time.sleep(PATIENCE)
+    try:
+        new, _ = _open_capture(source)
+    except ValueError:
+        return capture
+    capture.release()
+    return new
+
+
+def _check_end(capture, position, seconds, source):
     """Tells the end of a video from damage, which OpenCV reports in the same way.
 
     Seconds are compared, as many containers know their duration but not their frames.
     """
     count, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-    if position and count > 0 and fps > 0 and time < 0.95 * count / fps - 0.5:
+    if position and count > 0 and fps > 0 and seconds < 0.95 * count / fps - 0.5:
         raise ValueError(
             f"cannot decode {source} beyond frame {position - 1} of {count:.0f}; "
             "the file is damaged or cut off"

@@ -1,10 +1,11 @@
-"""Foreign weights as models of ours.
+"""Weights from elsewhere as model folders: foreign ones, and those of a training run.
 
-    python -m siamfc_jax.weights FILE OUTPUT_DIR
+    python -m siamfc_jax.weights SOURCE OUTPUT_DIR
 
-FILE is a MatConvNet `.mat` of the authors, a `.pth` of siamfc-pytorch, or a `.npz` of
+SOURCE is a MatConvNet `.mat` of the authors, a `.pth` of siamfc-pytorch, or a `.npz` of
 folded layers; docs/weights.md says what each holds. All three are read without the
-program that wrote them, and none can run code.
+program that wrote them, and none can run code. Or it is whatever `track.py --weights`
+takes, such as the `--workdir` of a run. Tracker settings given as flags stay with the weights.
 """
 
 import argparse
@@ -14,8 +15,8 @@ import zipfile
 
 import numpy as np
 
-from siamfc_jax import model
-from siamfc_jax.checkpoints import Model, save_model
+from siamfc_jax import config, model
+from siamfc_jax.checkpoints import Model, load_model, save_model
 from siamfc_jax.config import ModelConfig, TrackerConfig
 from siamfc_jax.torch_files import read_state_dict
 
@@ -38,8 +39,8 @@ def _assemble(path, convolutions, norms, *, gain, bias):
             "expected 5 and 4"
         )
     depth = np.atleast_1d(convolutions[0]["kernel"]).shape[-1]
-    config = ModelConfig(width=min(1.0, depth / model.CHANNELS[0]))
-    outputs = model.channels(config)
+    network = ModelConfig(width=min(1.0, depth / model.CHANNELS[0]))
+    outputs = model.channels(network)
     inputs = (3, *outputs[:-1])
     params, batch_stats = {"adjust": {"gain": gain, "bias": bias}}, {}
     for index, layer in enumerate(convolutions):
@@ -65,7 +66,7 @@ def _assemble(path, convolutions, norms, *, gain, bias):
                     )
                 if not np.isfinite(layer[key]).all():
                     raise ValueError(f"{path}: {key} of {name} is not finite")
-    return Model(variables, config, TrackerConfig())
+    return Model(variables, network, TrackerConfig())
 
 
 def from_matconvnet(path) -> Model:
@@ -213,18 +214,40 @@ READERS = {
 }
 
 
+def read_weights(source: pathlib.Path) -> Model:
+    """Reads weights of any origin.
+
+    Args:
+      source: a file with one of the endings of READERS, or what `checkpoints.load_model` takes.
+
+    Returns:
+      The model.
+
+    Raises:
+      ValueError: there is no such file or model, or it cannot be read.
+    """
+    if source.is_dir() or not source.suffix:
+        return load_model(source)
+    if source.suffix not in READERS:
+        raise ValueError(f"{source} must end in one of {', '.join(READERS)}, or be a folder")
+    if not source.is_file():
+        raise ValueError(f"no file {source}")
+    return READERS[source.suffix](source)
+
+
 def main(argv=None) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", metavar="FILE", type=pathlib.Path, help=", ".join(READERS))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", metavar="SOURCE", type=pathlib.Path, help="file, run or model")
     parser.add_argument("output", metavar="OUTPUT_DIR", help="folder of the model to be written")
+    config.add_arguments(parser, TrackerConfig)
     args = parser.parse_args(argv)
     try:
-        if args.file.suffix not in READERS:
-            raise ValueError(f"{args.file} must end in one of {', '.join(READERS)}")
-        if not args.file.is_file():
-            raise ValueError(f"no file {args.file}")
-        save_model(args.output, READERS[args.file.suffix](args.file))
+        loaded = read_weights(args.source)
+        settings = config.from_arguments(loaded.tracker_config, args)
+        save_model(args.output, loaded._replace(tracker_config=settings))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

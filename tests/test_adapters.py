@@ -12,7 +12,7 @@ import pytest
 from test_evaluate import truth, weights, write_frames  # noqa: F401 (a fixture)
 
 import evaluate
-from siamfc_jax import adapters, evaluation, otb, protocols, reports, trajectories
+from siamfc_jax import adapters, otb, protocols, trajectories
 from siamfc_jax.benchmarks import read_vot
 from siamfc_jax.sequences import read_got10k, read_otb
 
@@ -105,17 +105,31 @@ def test_got10k_runs_our_tracker(tmp_path, weights):  # noqa: F811
     places = str(tmp_path / "results"), str(tmp_path / "reports")
     experiment = ExperimentGOT10k(str(tmp_path), "val", result_dir=places[0], report_dir=places[1])
     experiment.run(tracker)
-    theirs = experiment.report(["ours"])["ours"]["overall"]
-    runs = {}
+    kept = tmp_path / "results" / "GOT-10k" / "ours"
+    rng = np.random.default_rng(0)
     for sequence in read_got10k(tmp_path, "val"):
-        kept = tmp_path / "results" / "GOT-10k" / "ours" / sequence.name
-        boxes = np.loadtxt(kept / f"{sequence.name}_001.txt", delimiter=",")
+        first = kept / sequence.name / f"{sequence.name}_001.txt"
+        boxes = np.loadtxt(first, delimiter=",")
         np.testing.assert_array_equal(boxes[0], sequence.boxes[0])
-        blank = np.full(len(boxes), np.nan)
-        runs[sequence.name] = [(evaluation.Result(boxes, blank, blank, blank), sequence)]
-    ours = reports.got10k(runs)
-    assert ours["ao"] == pytest.approx(theirs["ao"], abs=1e-12)
-    assert ours["sr50"] == pytest.approx(np.ravel(theirs["sr"])[0], abs=1e-12)
+        # A second repetition, of a tracker that drifts.
+        drifting = boxes + np.cumsum(rng.normal(0, 1.5, boxes.shape), axis=0)
+        second = first.with_name(f"{sequence.name}_002.txt")
+        np.savetxt(second, drifting, fmt="%.3f", delimiter=",")
+        times = np.loadtxt(kept / sequence.name / f"{sequence.name}_time.txt")
+        times = np.stack([times, times], 1)
+        np.savetxt(kept / sequence.name / f"{sequence.name}_time.txt", times, delimiter=",")
+    theirs = experiment.report(["ours"])["ours"]
+    output = tmp_path / "own"
+    command = ["--benchmark", "got10k-val", "--data", str(tmp_path), "--output", str(output)]
+    assert evaluate.main([*command, "--results", str(kept)]) == 0
+    ours = json.loads((output / "summary.json").read_text())
+    pairs = [(ours, theirs["overall"])]
+    pairs += [(ours["sequences"][name], theirs["seq_wise"][name]) for name in ours["sequences"]]
+    assert len(pairs) == 3
+    for our, their in pairs:
+        assert our["ao"] == pytest.approx(their["ao"], abs=1e-12)
+        assert our["sr50"] == pytest.approx(np.ravel(their["sr"])[0], abs=1e-12)
+    assert ours["fps"] > 0
 
 
 @needs("vot", "vot-toolkit")

@@ -59,4 +59,7 @@ def test_follows_a_square(name):
         boxes.append([40 + 2 * n, 30, 40, 40])
     steps = list(baselines.opencv(name)(frames, np.float32(boxes[0])))
     assert len(steps) == 6
+    again = baselines.opencv(name)(frames, np.float32(boxes[0]))
+    for first, second in zip(steps, again, strict=True):
+        np.testing.assert_array_equal(first[0], second[0])
     assert np.abs(steps[-1][0][:2] - boxes[-1][:2]).max() < 12

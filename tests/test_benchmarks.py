@@ -5,7 +5,10 @@ import re
 
 import numpy as np
 import pytest
-from test_sequences import write_boxes, write_images
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_groundtruth import contents
+from test_sequences import make_got10k, write_boxes, write_images
 
 from siamfc_jax import benchmarks
 
@@ -37,7 +40,7 @@ def test_vot(tmp_path):
     np.testing.assert_array_equal(ball.visible, [True, False])
     assert ball.anchors is None
     (tmp_path / "list.txt").unlink()
-    with pytest.raises(ValueError, match=r"no sequence in .*list.txt; expected the VOT layout"):
+    with pytest.raises(ValueError, match=r"no .*list.txt; expected the VOT layout"):
         benchmarks.read_vot(tmp_path)
 
 
@@ -66,11 +69,15 @@ def test_lasot(tmp_path):
         benchmarks.read_lasot(tmp_path / "missing")
 
 
+def make_uav(root):
+    write_images(root / "data_seq" / "UAV123" / "car1", range(749, 755), digits=6)
+    write_images(root / "data_seq" / "UAV123" / "car1_s", [1, 2], digits=6)
+    write_boxes(root / "anno" / "UAV123" / "car1_2.txt", 3)  # frames 751 to 753
+    (root / "anno" / "UAV123" / "car1_s.txt").write_text("3,4,5,6\nNaN,NaN,NaN,NaN\n")
+
+
 def test_uav(tmp_path):
-    write_images(tmp_path / "data_seq" / "UAV123" / "car1", range(749, 755), digits=6)
-    write_images(tmp_path / "data_seq" / "UAV123" / "car1_s", [1, 2], digits=6)
-    write_boxes(tmp_path / "anno" / "UAV123" / "car1_2.txt", 3)  # frames 751 to 753
-    (tmp_path / "anno" / "UAV123" / "car1_s.txt").write_text("3,4,5,6\nNaN,NaN,NaN,NaN\n")
+    make_uav(tmp_path)
     part, whole = benchmarks.read_uav(tmp_path, version="UAV123")
     assert part.frames.paths[0].endswith("000751.jpg")
     assert len(part.frames) == 3
@@ -80,14 +87,18 @@ def test_uav(tmp_path):
         benchmarks.read_uav(tmp_path, version="UAV20L")
 
 
-def test_nfs(tmp_path):
+def make_nfs(root):
     line = '0 10 20 40 80 {} {} 0 0 "ball"\n'
     for fps, frames, lines in ((30, 3, 22), (240, 4, 5)):
-        folder = tmp_path / "ball_1" / str(fps)
+        folder = root / "ball_1" / str(fps)
         write_images(folder / "ball_1", range(1, frames + 1), digits=5)
         (folder / "ball_1.txt").write_text(
             "".join(line.format(i, int(i == 8)) for i in range(lines))
         )
+
+
+def test_nfs(tmp_path):
+    make_nfs(tmp_path)
     (slow,) = benchmarks.read_nfs(tmp_path, fps=30)
     np.testing.assert_array_equal(slow.boxes, [[10, 20, 30, 60]] * 3)
     np.testing.assert_array_equal(slow.visible, [True, False, True])  # line 8 is frame 1
@@ -95,19 +106,30 @@ def test_nfs(tmp_path):
     assert len(fast.frames) == len(fast.boxes) == 4
 
 
+def make_tcolor128(root):
+    write_images(root / "Ball_ce" / "img", range(1, 6))
+    write_boxes(root / "Ball_ce" / "Ball_ce_gt.txt", 3)
+    (root / "Ball_ce" / "Ball_ce_frames.txt").write_text("2,4\n")
+
+
 def test_tcolor128(tmp_path):
-    write_images(tmp_path / "Ball_ce" / "img", range(1, 6))
-    write_boxes(tmp_path / "Ball_ce" / "Ball_ce_gt.txt", 3)
-    (tmp_path / "Ball_ce" / "Ball_ce_frames.txt").write_text("2,4\n")
+    make_tcolor128(tmp_path)
     (sequence,) = benchmarks.read_tcolor128(tmp_path)
     assert sequence.name == "Ball_ce"
     assert [path[-8:] for path in sequence.frames.paths] == ["0002.jpg", "0003.jpg", "0004.jpg"]
     np.testing.assert_array_equal(sequence.boxes[0], [0, 1, 5, 6])
+    (tmp_path / "Ball_ce" / "Ball_ce_frames.txt").write_text("4")
+    with pytest.raises(ValueError, match=r"expected the first and last frame, got 4,0"):
+        benchmarks.read_tcolor128(tmp_path)
+
+
+def make_trackingnet(root):
+    write_images(root / "TEST" / "frames" / "abc_0", range(12), digits=1)
+    write_boxes(root / "TEST" / "anno" / "abc_0.txt", 1)
 
 
 def test_trackingnet(tmp_path):
-    write_images(tmp_path / "TEST" / "frames" / "abc_0", range(12), digits=1)
-    write_boxes(tmp_path / "TEST" / "anno" / "abc_0.txt", 1)
+    make_trackingnet(tmp_path)
     (sequence,) = benchmarks.read_trackingnet(tmp_path)
     assert sequence.frames.paths[10].endswith("10.jpg")
     np.testing.assert_array_equal(sequence.boxes[0], [1, 2, 5, 6])
@@ -115,18 +137,91 @@ def test_trackingnet(tmp_path):
     assert sequence.boxes.shape == (12, 4)
 
 
-def test_alov(tmp_path):
+def make_alov(root):
     name = "01-Light_video00001"
-    write_images(tmp_path / "imagedata++" / "01-Light" / name, range(1, 15), digits=8)
-    file = tmp_path / "alov300++_rectangleAnnotation_full" / "01-Light" / f"{name}.ann"
+    write_images(root / "imagedata++" / "01-Light" / name, range(1, 15), digits=8)
+    file = root / "alov300++_rectangleAnnotation_full" / "01-Light" / f"{name}.ann"
     file.parent.mkdir(parents=True)
     file.write_text("2 11 21 31 21 31 51 11 51\n7 12 21 32 21 32 51 12 51\n12 1 1 2 1 2 2 1 2\n")
+
+
+def test_alov(tmp_path):
+    make_alov(tmp_path)
     (sequence,) = benchmarks.read_alov(tmp_path)
     assert len(sequence.frames) == 11
     assert sequence.frames.paths[0].endswith("00000002.jpg")
     np.testing.assert_array_equal(np.flatnonzero(sequence.visible), [0, 5, 10])
     np.testing.assert_array_equal(sequence.boxes[5], [11, 20, 20, 30])
     assert sequence.attributes == ("01-Light",)
+
+
+def make_dtb70(root):
+    write_images(root / "Car2" / "img", [1, 2], digits=5)
+    write_boxes(root / "Car2" / "groundtruth_rect.txt", 2)
+
+
+def test_dtb70(tmp_path):
+    make_dtb70(tmp_path)
+    (sequence,) = benchmarks.BENCHMARKS["dtb70"].read(tmp_path)
+    assert sequence.frames.paths[1].endswith("00002.jpg")
+    np.testing.assert_array_equal(sequence.boxes, [[0, 1, 5, 6], [1, 1, 5, 6]])
+
+
+def make_got10k_val(root):
+    folder = make_got10k(root)
+    (folder / "absence.label").write_text("0\n1\n0\n0\n")
+    (folder / "cover.label").write_text("8\n8\n0\n3\n")
+    (folder / "meta_info.ini").write_text("source_frames: 5 9 13 17\n")
+
+
+def make_vot_multistart(root):
+    make_vot(root)
+    (root / "bag" / "anchor.value").write_text("1\n0\n-1\n")
+    (root / "bag" / "occlusion.tag").write_text("0\n1\n")
+
+
+def make_lasot_test(root):
+    make_lasot(root, "bird-2")
+    (root / "testing_set.txt").write_text("bird-2\n")
+
+
+TREES = {
+    "alov": make_alov,
+    "dtb70": make_dtb70,
+    "got10k-val": make_got10k_val,
+    "lasot": make_lasot_test,
+    "nfs30": make_nfs,
+    "tcolor128": make_tcolor128,
+    "trackingnet": make_trackingnet,
+    "uav123": make_uav,
+    "vot2022": make_vot_multistart,
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_any_bytes_in_any_file_give_boxes_or_a_clear_error(tmp_path_factory, name, data):
+    root = tmp_path_factory.getbasetemp() / f"any-{name}"
+    if not root.exists():
+        TREES[name](root)
+    files = [path for path in sorted(root.rglob("*")) if path.suffix not in (".jpg", "")]
+    file = data.draw(st.sampled_from(files))
+    before = file.read_bytes()
+    content = data.draw(st.none() | contents)
+    try:
+        file.unlink() if content is None else file.write_bytes(content)
+        sequences, said = benchmarks.BENCHMARKS[name].read(root), ""
+    except ValueError as error:
+        sequences, said = [], str(error)
+    finally:
+        file.write_bytes(before)
+    assert not said or (str(root) in said and "\n" not in said and "codec" not in said), said
+    assert said or sequences
+    for sequence in sequences:
+        assert len(sequence.frames) == len(sequence.boxes) == len(sequence.visible)
+        assert not np.isinf(sequence.boxes).any()
+        assert np.isfinite(sequence.boxes[sequence.visible]).all()
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,14 @@ FRAMES = [
 ]
 
 
-def write(path, count, form=None):
+SURE = [(np.ones(2), np.array([False, False])), (np.array([0.98765, 0.1]), np.array([False, True]))]
+
+
+def write(path, count, form=None, states=False):
     names = ["a,b", "c"][:count]
-    with boxes.box_writer(path, names, form=form) as write_frame:
-        for number, found, scores in FRAMES:
-            write_frame(number, found[:count], scores[:count])
+    with boxes.box_writer(path, names, form=form, states=states) as write_frame:
+        for (number, *found), sure in zip(FRAMES, SURE, strict=True):
+            write_frame(number, *(array[:count] for array in (*found, *sure)))
     return path.read_text()
 
 
@@ -34,16 +37,25 @@ def test_csv_of_several_objects(tmp_path):
     )
 
 
+def test_csv_with_states(tmp_path):
+    assert write(tmp_path / "a.csv", 1, states=True) == (
+        "frame,x,y,w,h,score,confidence,lost\n"
+        "0,10.0,20.0,30.0,40.0,nan,1.0,0\n2,11.0,21.0,30.0,40.0,0.5,0.9877,0\n"
+    )
+    assert write(tmp_path / "b.csv", 2, states=True).endswith(",-1.2346,0.1,1\n")
+    np.testing.assert_array_equal(boxes.read_box_file(tmp_path / "b.csv")[1], FRAMES[0][1])
+
+
 def test_otb_counts_pixels_from_one(tmp_path):
     assert write(tmp_path / "a.txt", 1) == "11.0,21.0,30.0,40.0\n12.0,22.0,30.0,40.0\n"
 
 
 def test_mot_counts_everything_from_one(tmp_path):
     assert write(tmp_path / "a.txt", 2).splitlines() == [
-        "1,1,11.0,21.0,30.0,40.0,nan,-1,-1,-1",
-        "1,2,2.5,3.25,3.0,4.0,nan,-1,-1,-1",
-        "3,1,12.0,22.0,30.0,40.0,0.5,-1,-1,-1",
-        "3,2,1.0,1.0,3.0,4.0,-1.2346,-1,-1,-1",
+        "1,1,11.0,21.0,30.0,40.0,1.0,-1,-1,-1",
+        "1,2,2.5,3.25,3.0,4.0,1.0,-1,-1,-1",
+        "3,1,12.0,22.0,30.0,40.0,0.9877,-1,-1,-1",
+        "3,2,1.0,1.0,3.0,4.0,0.1,-1,-1,-1",
     ]
 
 
@@ -51,13 +63,15 @@ def test_json_is_whole_after_every_frame(tmp_path):
     path = tmp_path / "a.json"
     with boxes.box_writer(path, ["x"]) as write_frame:
         for length, (number, found, scores) in enumerate(FRAMES, start=1):
-            write_frame(number, found[:1], scores[:1])
+            write_frame(number, found[:1], scores[:1], np.ones(1), np.array([length > 1]))
             rows = json.loads(path.read_text())
             assert len(rows) == length
-    assert rows == [
-        {"frame": 0, "object": "x", "x": 10.0, "y": 20.0, "w": 30.0, "h": 40.0, "score": None},
-        {"frame": 2, "object": "x", "x": 11.0, "y": 21.0, "w": 30.0, "h": 40.0, "score": 0.5},
-    ]
+    first, second = rows
+    assert first == {
+        "frame": 0, "object": "x", "x": 10.0, "y": 20.0, "w": 30.0, "h": 40.0,
+        "score": None, "confidence": 1.0, "lost": False,
+    }  # fmt: skip
+    assert second == first | {"frame": 2, "x": 11.0, "y": 21.0, "score": 0.5, "lost": True}
 
 
 def test_form_overrides_the_ending(tmp_path):

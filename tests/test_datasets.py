@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_groundtruth import contents
 from training_trees import make_coco, make_got10k, make_vid, make_voc, write_image, write_text
 
 from siamfc_jax.datasets import READERS
@@ -170,3 +171,50 @@ def test_video_folders_give_boxes_or_say_why(tmp_path_factory, files):
             count = len(track.sequence.boxes)
             assert track.sequence.boxes.shape == (count, 4)
             assert len(track.sequence.frames) == len(track.sequence.visible) == count
+
+
+def make_trackingnet(root):
+    write_text(root / "TRAIN_0/anno/a_1.txt", "4.0,5.0,20.0,10.0", "5.0,5.0,20.0,10.0")
+
+
+def make_otb(root):
+    write_image(root / "Car/img/0001.jpg")
+    write_text(root / "Car/groundtruth_rect.txt", "1,1,20,10")
+
+
+TREES = {
+    "vid": make_vid,
+    "voc": make_voc,
+    "coco": make_coco,
+    "trackingnet": make_trackingnet,
+    "otb": make_otb,
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_bytes_in_any_file_give_tracks_or_say_why(tmp_path_factory, name, data):
+    root = tmp_path_factory.getbasetemp() / f"any-{name}"
+    if not root.exists():
+        TREES[name](root)
+    kinds = (".txt", ".xml", ".json")
+    file = data.draw(st.sampled_from([p for p in sorted(root.rglob("*")) if p.suffix in kinds]))
+    before = file.read_bytes()
+    file.write_bytes(data.draw(contents))
+    reader, tracks, said = READERS[name], [], []
+    try:
+        for unit in reader.list_units(root, reader.split):
+            try:
+                tracks += reader.read(root, reader.split, unit)
+            except (ValueError, OSError) as error:
+                said.append(str(error))
+    except ValueError as error:
+        said.append(str(error))
+    finally:
+        file.write_bytes(before)
+    assert all(str(root) in text and "\n" not in text for text in said), said
+    for track in tracks:
+        count = len(track.sequence.frames)
+        assert track.sequence.boxes.shape == (count, 4)
+        assert len(track.sequence.visible) == len(track.occluded) == count

@@ -106,6 +106,30 @@ def test_processes_share_the_sequences_and_flags_change_the_tracker(otb, weights
     assert len(json.loads((tmp_path / "summary.json").read_text())["sequences"]) == 2
 
 
+def test_sequences_are_tracked_together(otb, weights, tmp_path):
+    command = ["--data", otb, "--weights", weights, "--protocol", "sre", "--output"]
+    assert evaluate.main([*command, str(tmp_path / "each")]) == 0
+    assert evaluate.main([*command, str(tmp_path / "together"), "--together", "3"]) == 0
+    files = [path.relative_to(tmp_path / "each") for path in (tmp_path / "each").rglob("*.txt")]
+    assert len(files) == 2 * 12 * 4  # with scores and two of times
+    for file in files:
+        ours, theirs = (
+            np.loadtxt(tmp_path / way / file, delimiter=",") for way in ("each", "together")
+        )
+        assert len(ours) == len(theirs)
+        if file.parent.name != "times":
+            np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_ctrl_c(otb, weights, tmp_path, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate.protocols, "perform", interrupt)
+    assert evaluate.main(["--data", otb, "--weights", weights, "--output", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
+
+
 def test_refuses_to_mix_results(tracked, otb, weights, tmp_path, capsys):
     command = ["--data", otb, "--weights", weights, "--output", str(tracked)]
     assert evaluate.main([*command, "--sequences", "Deer"]) == 0  # the same run: goes on
@@ -179,7 +203,11 @@ def test_packs_results_for_a_server(weights, tmp_path, capsys):
         (["--results", "missing"], "error: no .*missing/Deer.txt; expected a result file"),
         (["--tracker", "kcf"], "error: OpenCV .* lacks the tracker kcf, it is in opencv-contrib"),
         (["--jobs", "0"], "error: --jobs must be at least 1, got 0"),
-        (["--benchmark", "vot2016"], "error: no sequence in .*list.txt; expected the VOT layout"),
+        (["--together", "0"], "error: --together must be at least 1, got 0"),
+        (["--together", "2", "--jobs", "2"], "error: --together is for our tracker, in one proc"),
+        (["--together", "2", "--tracker", "kcf"], "error: --together is for our tracker"),
+        (["--output", "/dev/null/x"], "error: .*Not a directory: '/dev/null/x'"),
+        (["--benchmark", "vot2016"], "error: no .*list.txt; expected the VOT layout"),
     ],
 )
 def test_errors(otb, weights, tmp_path, capsys, flags, message):

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from test_groundtruth import contents
 
-from siamfc_jax import evaluation
+from siamfc_jax import evaluation, trajectories
 from siamfc_jax.sequences import Sequence
 
 BOXES = np.array([[10, 10, 20, 20], [15, 10, 20, 20], [20, 10, 20, 20], [30, 10, 20, 20]], "f4")
@@ -25,6 +27,7 @@ def test_one_pass_of_the_identity_tracker():
     result = evaluation.one_pass(identity, make_sequence())
     np.testing.assert_array_equal(result.boxes, np.tile(BOXES[0], (4, 1)))
     np.testing.assert_array_equal(result.scores, [0.5] * 4)
+    assert np.isnan(result.lost).all()
     assert (result.seconds >= 0).all() and (result.read_seconds > 0).all()
 
 
@@ -72,7 +75,51 @@ def test_result_files_read_back(tmp_path, one_based):
     np.testing.assert_allclose(back.scores, result.scores)
     np.testing.assert_allclose(back.seconds, result.seconds)
     np.testing.assert_allclose(back.read_seconds, result.read_seconds)
+    assert np.isnan(back.lost).all() and not (tmp_path / "scores" / "a_lost.txt").exists()
+    lost = np.array([0.0, 1, 0])
+    evaluation.write_result(tmp_path, "b", result._replace(lost=lost), one_based=one_based)
+    again = evaluation.read_result(tmp_path, "b", 3, one_based=one_based)
+    np.testing.assert_array_equal(again.lost, lost)
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_repetitions_in_the_form_of_got10k(tmp_path):
+    (tmp_path / "a").mkdir()
+    for number, x in ((1, 5), (2, 6)):
+        (tmp_path / "a" / f"a_{number:03d}.txt").write_text(f"1,2,3,4\n{x},2,3,4\n")
+    read = evaluation.read_repetitions
+    first, second = read(tmp_path, "a", 2, one_based=False)
+    assert np.isnan(first.seconds).all()
+    (tmp_path / "a" / "a_time.txt").write_text("0.5,0.25\n0.125,1\n")
+    first, second = read(tmp_path, "a", 2, one_based=True)
+    np.testing.assert_array_equal(first.boxes, [[0, 1, 3, 4], [4, 1, 3, 4]])
+    np.testing.assert_array_equal(second.boxes[1], [5, 1, 3, 4])
+    np.testing.assert_array_equal(second.seconds, [0.25, 1])
+    (tmp_path / "a.txt").write_text("9,9,3,4\n9,9,3,4\n")  # one pass goes before
+    (only,) = read(tmp_path, "a", 2, one_based=True)
+    assert only.boxes[0, 0] == 8
+    with pytest.raises(ValueError, match=r"no .*b.txt; expected a result file"):
+        read(tmp_path, "b", 2, one_based=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(contents)
+def test_any_bytes_give_results_or_a_clear_error(tmp_path_factory, content):
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "a.txt").write_bytes(content)
+    (folder / "a_time.value").write_bytes(content)
+    readers = (
+        lambda: evaluation.read_result(folder, "a", 2, one_based=True).boxes,
+        lambda: trajectories.read_trajectory(folder / "a.txt").boxes,
+        lambda: trajectories.read_seconds(folder / "a.txt", 2),
+    )
+    for read in readers:
+        try:
+            values, said = read(), ""
+        except ValueError as error:
+            values, said = np.zeros(2), str(error)
+        assert not said or said.removeprefix("no ").startswith(str(folder))
+        assert values.dtype == np.float64
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,21 @@ def test_read_labels(tmp_path):
             groundtruth.read_labels(path, 2)
 
 
+def test_read_names(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_bytes(b"\xef\xbb\xbfbag\r\nball\r\n\r\n")
+    assert groundtruth.read_names(path) == ["bag", "ball"]
+    path.write_text(" \n")
+    with pytest.raises(ValueError, match=r"list.txt is empty; expected one name a line"):
+        groundtruth.read_names(path)
+
+
+@pytest.mark.parametrize("name", ["missing.txt", "nul\0.txt"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, name):
+    with pytest.raises(ValueError, match=r"cannot be read \(.*\); expected 4 numbers x,y,w,h"):
+        groundtruth.read_boxes(tmp_path / name, one_based=True)
+
+
 PARSERS = {
     "boxes": lambda path: groundtruth.read_boxes(path, one_based=True),
     "regions": lambda path: groundtruth.upright_boxes(groundtruth.read_regions(path)),

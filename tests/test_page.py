@@ -121,10 +121,12 @@ def test_track_and_fetch(ask, folder):
     assert [row["frame"] for row in rows] == list(range(COUNT))
     assert rows[0]["scores"] == [None]
     assert isinstance(rows[1]["scores"][0], float)
+    assert rows[0]["lost"] == [False]
     status, headers, part = ask("GET", here + "/tracked.mp4", Range="bytes=0-99")
     assert (status, len(part), headers["Content-Type"]) == (206, 100, "video/mp4")
     found = json.loads(ask("GET", here + "/boxes.json")[2])
     assert [row["score"] for row in found] == [row["scores"][0] for row in rows]
+    assert [row["lost"] for row in found] == [row["lost"][0] for row in rows]
     for name in ("none.txt", "clip", "..%2f..%2fweights%2fconfig.json", "boxes.csv%00"):
         assert ask("GET", f"{here}/{name}")[0] == 404
     assert ask("GET", here + "/progress?since=x")[2]["error"] == (
@@ -290,8 +292,8 @@ def test_in_a_browser(browser, server, folder, tmp_path, size):
         tab.mouse.click(area["x"] + x, area["y"] + 30)
         assert tab.evaluate("video.currentTime") == pytest.approx(1.05, abs=1e-3)
         assert tab.evaluate("now()") == 10
-        assert tab.locator("#chart .lost").count() == 0
-        tab.evaluate("rows.forEach((row, n) => row.lost = [n > 8 && n < 13]); chart()")
+        assert tab.evaluate("rows.every((row) => row.lost.length === objects.length)")
+        tab.evaluate("rows.forEach((row, n) => row.lost = [n > 8 && n < 13, false]); chart()")
         assert tab.locator("#chart .lost").count() == 1
         assert tab.locator("#legend .lost").count() == 1
 

@@ -69,6 +69,15 @@ def test_sequence_plot_shades_frames_without_overlap():
     assert title == "moving: mean overlap 0.483 (shaded: none)"
 
 
+def test_sequence_plot_has_a_bar_where_the_tracker_says_lost():
+    result, sequence = make_run()
+    figure = plots.sequence_plot(result._replace(lost=np.array([0, 1, 1, 0])), sequence)
+    assert "bar: lost" in figure.axes[0].get_title(loc="left")
+    below = figure.axes[1].patches
+    assert [below[0].get_x(), below[0].get_width()] == [0.5, 2]
+    assert [below[0].get_height(), below[1].get_height()] == [0.07, 1]
+
+
 def test_page_needs_nothing_beside_it(summaries):
     runs = {"a": [make_run()], "b<": [make_run()]}
     text = html_report.build("A & B", summaries, runs)

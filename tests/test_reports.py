@@ -127,3 +127,25 @@ def test_table_lists_the_best_first():
     )
     assert text.splitlines()[0] == "| name | EAO | fps |"
     assert text.splitlines()[2:] == ["| high | 0.750 | 1.0 |", "| low | 0.250 | 12.3 |"]
+
+
+def test_several_trackers_are_set_side_by_side():
+    summaries = {
+        "low": {"ao": 0.25, "attributes": {}, "sequences": {"a": {"ao": 0.5}, "b": {"ao": 0.0}}},
+        "high": {"ao": 0.75, "attributes": {}, "sequences": {"a": {"ao": 1}, "b": {"ao": 0.5}}},
+    }
+    trackers, sequences = reports.tables(summaries)
+    assert trackers == reports.table(summaries, heading="tracker")
+    assert sequences.splitlines() == [
+        "| sequence: AO | high | low |",
+        "|---|---|---|",
+        "| a | 1.000 | 0.500 |",
+        "| b | 0.500 | 0.000 |",
+    ]
+    _, alone = reports.tables({"low": summaries["low"]})
+    assert alone == reports.table(summaries["low"]["sequences"], heading="sequence")
+    # EAO is of a whole benchmark, its sequences have other numbers.
+    vot = {"x": {"eao": 0.5, "accuracy": 0.5, "sequences": {"a": {"accuracy": 0.5}}}}
+    assert reports.comparison(vot, "sequences", heading="sequence").startswith(
+        "| sequence: A | x |"
+    )

@@ -144,10 +144,10 @@ def test_got10k_errors(tmp_path):
         sequences.read_got10k(tmp_path, "val")
     write_boxes(folder / "groundtruth.txt", 4)
     (folder / "meta_info.ini").write_text("source_frames: 1 2\n")
-    with pytest.raises(ValueError, match="source_frames must be 4 whole numbers, got '1 2'"):
+    with pytest.raises(ValueError, match=r"meta_info.ini must be 4 frame numbers, got '1 2'"):
         sequences.read_got10k(tmp_path, "val")
     (tmp_path / "val" / "list.txt").write_text("")
-    with pytest.raises(ValueError, match=r"list.txt is empty; expected one track name a line"):
+    with pytest.raises(ValueError, match=r"list.txt is empty; expected one name a line"):
         sequences.read_got10k(tmp_path, "val")
 
 

@@ -15,12 +15,13 @@ MAX_LINES = 320
 # A module may import only modules of the rows above its own.
 LEVELS = [
     "config geometry metrics signals convolution torch_files groundtruth otb regions boxes",
-    "compilation crops model losses peaks sequences plots display trajectories reports baselines",
-    "checkpoints video records augment pairs annotations benchmarks vot html_report",
-    "tracker curation stills contact_sheet weights widening",
-    "datasets evaluation training tracking",
-    "shards protocols jobs adapters tuning logs validation",
-    "builder page runs",
+    "compilation crops model losses peaks redetection sequences plots display trajectories reports "
+    "baselines",
+    "checkpoints confidence video records augment pairs annotations benchmarks vot html_report",
+    "tracker curation occlusion stills contact_sheet weights widening",
+    "datasets evaluation training tracking inspection",
+    "shards protocols passes jobs adapters tuning logs validation",
+    "builder page runs calibration",
     "preparation track train evaluate __init__",
 ]
 LEVEL = {name: level for level, row in enumerate(LEVELS) for name in row.split()}

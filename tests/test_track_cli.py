@@ -158,6 +158,7 @@ def test_images_range_and_json(run, tmp_path):
     assert [row["frame"] for row in rows] == [1, 3, 5]
     assert rows[0]["score"] is None
     assert isinstance(rows[1]["score"], float)
+    assert (rows[0]["confidence"], rows[0]["lost"]) == (1, False)
 
 
 def test_result_as_box_file(run, tmp_path):
@@ -169,12 +170,15 @@ def test_result_as_box_file(run, tmp_path):
 
 
 def test_chunks_give_what_single_frames_give(run, tmp_path):
-    words = ["--box", BOX, "--box", "50,20,15,15", "--show-response", "--output"]
+    words = ["--box", BOX, "--box", "50,20,15,15", "--states", "--show-response", "--output"]
     _, _, _, rows = run(*words, tmp_path / "single.mp4")
     for chunk in (2, 3, 9):  # with a frame left over, without, and all left over
         code, _, _, found = run(*words, tmp_path / "chunk.mp4", "--chunk", chunk)
         assert code == 0
         assert [row["frame"] for row in found] == [row["frame"] for row in rows]
+        assert [row["lost"] for row in found] == [row["lost"] for row in rows]
+        sure = [[float(row["confidence"]) for row in part] for part in (found, rows)]
+        np.testing.assert_allclose(*sure, atol=2e-3)
         np.testing.assert_allclose(boxes_of(found), boxes_of(rows), atol=2e-3)
         single, together = (
             np.stack([f for _, f in video.open_source(str(tmp_path / f"{name}.mp4")).frames])
@@ -193,6 +197,20 @@ def test_response(run, tmp_path):
     )
     assert len(plain) == len(response) == COUNT
     assert np.abs(plain[-1] - response[-1]).mean() > 10
+
+
+def test_debug_shows_exemplar_search_and_response_of_each_object(run, tmp_path, folder):
+    words = ["--box", BOX, "--box", "50,20,15,15", "--debug", tmp_path / "debug.mp4"]
+    code, output, *_ = run(*words, boxes=None)
+    assert code == 0 and f"wrote {tmp_path / 'debug.mp4'}" in output
+    frames = [frame for _, frame in video.open_source(str(tmp_path / "debug.mp4")).frames]
+    assert len(frames) == COUNT and frames[0].shape == (510, 638, 3)
+    for exemplar in (slice(0, 127), slice(255, 382)):
+        still = np.abs(frames[0][exemplar, :127].astype(int) - frames[-1][exemplar, :127]).mean()
+        assert still < 3 and frames[0][exemplar, :127].std() > 20
+    # In the first frame the exemplar lies in the middle of the search.
+    middle = frames[0][64 : 64 + 127, 127 + 64 : 127 + 64 + 127].astype(int)
+    assert np.abs(middle - frames[0][:127, :127]).mean() < 8
 
 
 @pytest.mark.parametrize(

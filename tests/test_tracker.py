@@ -176,16 +176,12 @@ def test_several_videos_at_once_give_what_each_gives():
         np.testing.assert_allclose(ours, single, atol=1e-3)
 
 
-def test_one_compilation_serves_all_videos_but_for_the_cutting():
-    programs = (tracker._embed, tracker._find, tracker._cut_searches)
+def test_one_compilation_serves_a_whole_video():
     state, _, _ = step(init(), scene(), SINGLE)
-    compiled = [program._cache_size() for program in programs]
+    compiled = tracker.step._cache_size()
     for time in range(3):
         state, _, _ = step(state, scene(time), SINGLE)
-    assert [program._cache_size() for program in programs] == compiled
-    smaller = scene()[:-8, :-16]
-    step(init(smaller), smaller, SINGLE)
-    assert [program._cache_size() for program in programs] == [*compiled[:2], compiled[2] + 1]
+    assert tracker.step._cache_size() == compiled
 
 
 def clamped(center, size):
@@ -216,6 +212,7 @@ def test_the_object_gives_what_the_functions_give():
     assert isinstance(box, np.ndarray)
     assert isinstance(score, float)
     assert score == pytest.approx(float(expected_score), abs=1e-4)
+    assert (person.confidence, person.lost) == (float(person.state.confidence), False)
     assert tracker.Tracker(loaded(), FIVE_SCALES).config == FIVE_SCALES
 
 

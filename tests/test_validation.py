@@ -62,21 +62,6 @@ def test_success_of_a_clip_against_the_object_standing_still(source):
     assert still < 0.9
 
 
-def test_pictures_show_the_probability_at_its_place():
-    exemplar, search = np.full((127, 127, 3), 9.0), np.full((239, 239, 3), 90.0)
-    logits = np.full((15, 15), -20.0)
-    logits[2, 11] = 20.0
-    drawn = validation.draw_response(exemplar, search, logits)
-    assert drawn.shape == (239, 605, 3) and drawn.dtype == np.uint8
-    assert (drawn[:127, :127] == 9).all() and (drawn[127:, :127] == 0).all()
-    assert (drawn[:, 127:366] == 90).all()
-    right = drawn[:, 366:].astype(int)
-    yellow = np.argwhere(right[..., 0] > 200)  # the top of the colour map
-    # Cell (2, 11) lies 5 cells of 8 px above the centre and 4 to its right.
-    np.testing.assert_allclose(yellow.mean(0), [119 - 40, 119 + 32], atol=1)
-    assert len(yellow) == 64
-
-
 def test_a_stop_is_heeded(source):
     asked = []
 

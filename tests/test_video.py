@@ -190,15 +190,24 @@ def test_video_that_is_cut_off(folder, tmp_path, capfd):
 
 
 @pytest.fixture
-def dropping_server(folder):
-    """Serves the clip, but hangs up after two thirds of it."""
-    data = (folder / "clip.ts").read_bytes()
+def dropping_server(folder, monkeypatch):
+    """Serves two thirds of the clip to two visitors and hangs up; a whole file to all."""
+    monkeypatch.setattr(video, "PATIENCE", 0.0)
+    data, visits = (folder / "clip.ts").read_bytes(), []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(200)
+            if self.path == "/clip.mp4":
+                whole = (folder / "clip.mp4").read_bytes()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(whole)))
+                self.end_headers()
+                self.wfile.write(whole)
+                return
+            visits.append(self.path)
+            self.send_response(200 if len(visits) < 3 else 503)
             self.end_headers()
-            self.wfile.write(data[: len(data) * 2 // 3])
+            self.wfile.write(data[: len(data) * 2 // 3] if len(visits) < 3 else b"")
 
         def log_message(self, *words):
             """Says nothing."""
@@ -206,17 +215,29 @@ def dropping_server(folder):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/clip.ts"
+    yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     thread.join()
     server.server_close()
 
 
-def test_stream_that_drops_ends(dropping_server):
-    numbers, _, opened = read(dropping_server)
+def test_stream_that_drops_is_connected_to_again_and_ends(dropping_server, capfd):
+    numbers, _, opened = read(f"{dropping_server}/clip.ts")
     assert opened.count is None
-    assert 0 < len(numbers) < COUNT
-    assert numbers == list(range(len(numbers)))
+    once = len(numbers) // 2
+    assert 0 < once < COUNT
+    assert numbers == list(range(2 * once))
+    lines = capfd.readouterr().err.splitlines()
+    assert lines == [
+        f"{dropping_server}/clip.ts dropped after {count} frames; connecting again ({tries} of 3)"
+        for tries, count in ((1, once), (2, 2 * once), (3, 2 * once))
+    ]
+
+
+def test_file_behind_a_url_is_read_once(dropping_server, capfd):
+    numbers, *_ = read(f"{dropping_server}/clip.mp4")
+    assert numbers == list(range(COUNT))
+    assert not capfd.readouterr().err
 
 
 @pytest.mark.parametrize("height, width", [(46, 64), (47, 65), (1, 3)])
@@ -258,7 +279,7 @@ def test_encoder_that_fails(tmp_path):
 def test_drawn_box_covers_the_edge_pixels():
     frame = np.zeros((60, 80, 3), np.uint8)
     boxes = np.array([[10, 20, 31, 25], [50, 30, 11, 11]], np.float32)
-    drawn = display.draw(frame, boxes, np.array([np.nan, 1.5]), ["a", "b"])
+    drawn = display.draw(frame, boxes, np.array([np.nan, 1.5]), [False, False], ["a", "b"])
     assert not frame.any()
     # The box spans [10, 41] x [20, 45]: its edges run between pixels 9 and 10, 40 and 41.
     for column in (9, 10, 40, 41):
@@ -267,6 +288,18 @@ def test_drawn_box_covers_the_edge_pixels():
         assert not drawn[30, column].any()
     first, second = drawn[30, 10].astype(float), drawn[35, 50].astype(float)
     assert np.argmax(first) != np.argmax(second)  # two colours
+
+
+def test_the_box_of_a_lost_object_is_dark_and_dashed():
+    frame, box = np.zeros((240, 320, 3), np.uint8), np.array([[40, 60, 200, 120]], np.float32)
+    here, lost = (
+        display.draw(frame, box, np.array([1.5]), [gone], ["a"])[:, :, 0] for gone in (False, True)
+    )
+    for line in (np.s_[59, 40:240], np.s_[60:180, 39], np.s_[180, 40:240], np.s_[60:180, 240]):
+        assert here[line].all()
+        assert 0.3 < np.mean(lost[line] > 0) < 0.8
+    assert lost[100:].max() <= 2 / 3 * here.max()
+    assert lost[:58].any(axis=0).sum() > here[:58].any(axis=0).sum() + 10  # the word
 
 
 def test_response_lies_where_it_was_measured():
@@ -279,6 +312,21 @@ def test_response_lies_where_it_was_measured():
     assert abs(column + 0.5 - 116) <= 1
     assert abs(row + 0.5 - 34) <= 1
     assert not drawn[:, :60].any()
+
+
+def test_pictures_show_the_probability_at_its_place():
+    exemplar, search = np.full((127, 127, 3), 9.0), np.full((239, 239, 3), 90.0)
+    logits = np.full((15, 15), -20.0)
+    logits[2, 11] = 20.0
+    drawn = display.draw_response(exemplar, search, logits)
+    assert drawn.shape == (239, 605, 3) and drawn.dtype == np.uint8
+    assert (drawn[:127, :127] == 9).all() and (drawn[127:, :127] == 0).all()
+    assert (drawn[:, 127:366] == 90).all()
+    right = drawn[:, 366:].astype(int)
+    yellow = np.argwhere(right[..., 0] > 200)  # the top of the colour map
+    # Cell (2, 11) lies 5 cells of 8 px above the centre and 4 to its right.
+    np.testing.assert_allclose(yellow.mean(0), [119 - 40, 119 + 32], atol=1)
+    assert len(yellow) == 64
 
 
 def test_reading_ahead_changes_nothing_but_the_time():

@@ -139,6 +139,15 @@ def test_the_command_writes_a_model(tmp_path, capsys):
     check(load_model(output), bias=-2)
 
 
+def test_settings_given_to_the_command_stay_with_the_weights(tmp_path):
+    file, first, second = write_mat(tmp_path / "net.mat"), tmp_path / "first", tmp_path / "second"
+    assert weights.main([str(file), str(first), "--scale-rate", ".4"]) == 0
+    assert weights.main([str(first), str(second), "--window-influence", ".3"]) == 0
+    loaded = load_model(second)
+    assert loaded.tracker_config == TrackerConfig(scale_rate=0.4, window_influence=0.3)
+    check(loaded._replace(tracker_config=TrackerConfig()), bias=-2)
+
+
 @pytest.mark.parametrize(
     "changes, text",
     [
@@ -211,6 +220,7 @@ def test_another_network_of_pytorch_is_refused(tmp_path, changes, text):
     [
         ("net.onnx", b"", "net.onnx must end in one of .mat, .pth, .pt, .npz"),
         ("net.mat", None, "no file .*net.mat"),
+        ("net", None, "no model at .*net; expected one of"),
         ("net.mat", b"nothing", "net.mat holds no MatConvNet network .*expected a structure net"),
         ("net.mat", b"MATLAB 7.3 MAT-file" + bytes(105) + b"\x00\x02IM", "is of MATLAB 7.3; save"),
         ("net.npz", b"nothing", "net.npz holds no folded layers"),
