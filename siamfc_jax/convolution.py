@@ -176,12 +176,18 @@ def _matmuls(stride, groups, images, kernel):
     span = (rows - 1) * stride + deep
     images = jnp.pad(images, ((0, 0), (0, max(0, span - images.shape[1])), (0, 0), (0, 0)))
 
+    # Turned once for all images; inside the loop it would be once an image.
+    turned = [
+        part.reshape(patches, -1, depth).swapaxes(0, 1).reshape(-1, patches * depth)
+        for part in jnp.split(kernel, groups, -1)
+    ]
+
     def convolve_image(image):
         outputs = []
-        for part, weights in _by_group(groups, image, kernel):
+        for part, weights in zip(jnp.split(image, groups, -1), turned, strict=True):
             patch = _neighbours(_neighbours(part, size, stride, width, 1), deep, stride, rows, 0)
-            weights = weights.reshape(patches, patch.shape[-1], depth)
-            products = jnp.einsum("hwk,pkd->hwpd", patch, weights)
+            products = jnp.einsum("hwk,kd->hwd", patch, weights)
+            products = products.reshape(rows, width, patches, depth)
             outputs.append(
                 sum(products[p * deep // stride :][:height, :, p] for p in range(patches))
             )
@@ -219,21 +225,19 @@ def _images_gradient(groups, kernel, cotangent):
 def _kernel_gradient(stride, groups, shape, images, cotangent):
     def add_image(total, pair):
         gradients = []
-        for part, outer in _by_group(groups, *pair):
+        for part, outer in zip(*(jnp.split(array, groups, -1) for array in pair), strict=True):
             height, width, _ = outer.shape
             columns = _neighbours(part, shape[0], stride, width, 1)
-            rows = [
-                jnp.einsum("hwk,hwd->kd", lax.slice_in_dim(columns, i, stop, stride), outer)
+            # A matmul turns its first matrix, so that is the small one.
+            gradients += [
+                jnp.einsum("hwd,hwk->dk", outer, lax.slice_in_dim(columns, i, stop, stride))
                 for i, stop in ((i, i + (height - 1) * stride + 1) for i in range(shape[0]))
             ]
-            gradients.append(jnp.stack(rows).reshape(*shape[:3], -1))
-        return total + jnp.concatenate(gradients, axis=-1), None
+        return total + jnp.stack(gradients), None
 
-    return lax.scan(add_image, jnp.zeros(shape, images.dtype), (images, cotangent))[0]
-
-
-def _by_group(groups, *arrays):
-    return zip(*(jnp.split(array, groups, -1) for array in arrays), strict=True)
+    rows = (groups * shape[0], shape[3] // groups, shape[1] * shape[2])
+    total, _ = lax.scan(add_image, jnp.zeros(rows, images.dtype), (images, cotangent))
+    return total.reshape(groups, shape[0], rows[1], -1).transpose(1, 3, 0, 2).reshape(shape)
 
 
 def _neighbours(image, count, stride, positions, axis):
