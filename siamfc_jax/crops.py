@@ -5,6 +5,7 @@ without a low-pass filter when it shrinks, outside the image a constant colour.
 """
 
 import jax.numpy as jnp
+import numpy as np
 
 
 def mean_color(image):
@@ -72,3 +73,23 @@ def crop_pyramid(image, center, sides, fill, *, size, extent=None):
         signature="(p),(),(c)->(r,q,c)",
     )
     return cut(center[..., None, :], sides, fill[..., None, :])
+
+
+def check_frame(frame):
+    """Checks a frame that a user gave.
+
+    Args:
+      frame: what should be u8[H, W, 3] in RGB order.
+
+    Returns:
+      The same, a NumPy array.
+
+    Raises:
+      ValueError: it is something else.
+    """
+    frame = np.asarray(frame)
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
+        raise ValueError(
+            f"frame must be uint8 [H, W, 3] in RGB order, got {frame.dtype} {list(frame.shape)}"
+        )
+    return frame

@@ -23,7 +23,7 @@ from siamfc_jax import model
 from siamfc_jax.checkpoints import Model, load_model
 from siamfc_jax.confidence import judge
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.crops import crop_pyramid, mean_color
+from siamfc_jax.crops import check_frame, crop_pyramid, mean_color
 from siamfc_jax.geometry import (
     EXEMPLAR_SIZE,
     SEARCH_SIZE,
@@ -287,7 +287,7 @@ class Tracker:
         Raises:
           ValueError: frame or box are not of that form.
         """
-        frame = _check_frame(frame)
+        frame = check_frame(frame)
         box = check_box(box, frame.shape)
         self._keep(init(self.params, frame, box, config=self.config))
 
@@ -305,7 +305,7 @@ class Tracker:
         """
         if self.state is None:
             raise ValueError("update was called before init; give the first frame and its box")
-        frame = _check_frame(frame)
+        frame = check_frame(frame)
         state, box, score = step(self.params, self.state, frame, config=self.config)
         self._keep(state)
         return np.asarray(box), float(score)
@@ -313,12 +313,3 @@ class Tracker:
     def _keep(self, state):
         self.state = state
         self.confidence, self.lost = float(state.confidence), bool(state.lost)
-
-
-def _check_frame(frame):
-    frame = np.asarray(frame)
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
-        raise ValueError(
-            f"frame must be uint8 [H, W, 3] in RGB order, got {frame.dtype} {list(frame.shape)}"
-        )
-    return frame
