@@ -30,11 +30,14 @@ def read_names(path) -> list[str]:
       At least one name.
 
     Raises:
-      ValueError: there is no such file, or no name in it.
+      ValueError: there is no such file, no name in it, or one of another folder.
     """
     names = _text(path, "one name a line").split()
     if not names:
         raise ValueError(f"{path} is empty; expected one name a line")
+    for name in names:
+        if "/" in name or "\\" in name or name in (".", ".."):
+            raise ValueError(f"{path}: expected names of folders beside it, got {name[:80]!r}")
     return names
 
 

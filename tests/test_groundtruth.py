@@ -128,6 +128,10 @@ def test_read_names(tmp_path):
     path.write_text(" \n")
     with pytest.raises(ValueError, match=r"list.txt is empty; expected one name a line"):
         groundtruth.read_names(path)
+    for name in ("/", "a/b", "..", "..\\a"):
+        path.write_text(f"bag\n{name}\n")
+        with pytest.raises(ValueError, match=r"list.txt: expected names of folders beside it, got"):
+            groundtruth.read_names(path)
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "nul\0.txt"])
