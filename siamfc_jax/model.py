@@ -213,6 +213,22 @@ def cross_correlate_all(exemplar, search):
     return correlate(exemplar, search)
 
 
+def level(exemplars):
+    """Gives features of one object at several scales the norm of the middle one.
+
+    Otherwise a tight cut, whose features are larger, answers louder wherever it lies.
+
+    Args:
+      exemplars: f32[..., S, h, w, C].
+
+    Returns:
+      The same, scaled; a single one, or one of zeros, is unchanged.
+    """
+    norms = jnp.sqrt(jnp.sum(exemplars**2, axis=(-3, -2, -1), keepdims=True))
+    middle = lax.index_in_dim(norms, norms.shape[-4] // 2, axis=-4)
+    return exemplars * (middle / jnp.maximum(norms, 1e-9))
+
+
 def adjust(variables, response):
     """Returns logits gamma * response + b, of the shape of `response`."""
     gain_and_bias = variables["params"]["adjust"]

@@ -79,11 +79,7 @@ def init(params, frame, box, *, config: TrackerConfig) -> State:
       The state for the first `step`; its arrays are stacked where the boxes are.
     """
     state = _cut_exemplar(frame, box, config=config)
-    exemplar = _embed(params, state.exemplar)
-    # Of several scales each has the norm of the middle one, so that none answers louder.
-    norms = jnp.sqrt(jnp.sum(exemplar**2, axis=(-3, -2, -1), keepdims=True))
-    middle = jnp.split(norms, norms.shape[-4], axis=-4)[norms.shape[-4] // 2]
-    return state._replace(exemplar=exemplar * (middle / jnp.maximum(norms, 1e-9)))
+    return state._replace(exemplar=model.level(_embed(params, state.exemplar)))
 
 
 @functools.partial(jax.jit, static_argnames="config")

@@ -198,3 +198,11 @@ def test_cross_correlation_refuses_batches_of_two_sizes():
 def test_adjust_is_gain_times_response_plus_b():
     logits = model.adjust(VARIABLES, jnp.array([[0.0, 500]]))
     np.testing.assert_allclose(logits, [[-2, -1.5]], rtol=1e-6)
+
+
+def test_level_exemplars_have_the_norm_of_the_middle_one():
+    ones = np.ones((1, 2, 2, 1), np.float32)
+    exemplars = np.concatenate([3 * ones, -2 * ones, 0 * ones])
+    expected = np.concatenate([2 * ones, -2 * ones, 0 * ones])
+    np.testing.assert_allclose(model.level(exemplars), expected)
+    np.testing.assert_array_equal(model.level(exemplars[:1]), exemplars[:1])
