@@ -179,6 +179,7 @@ def start_worker(places, jobs: int) -> None:
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[place % len(cores) :: jobs])
     keep_compiled()
+    keep_memory()
 
 
 def track_one(task) -> str:

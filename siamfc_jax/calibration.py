@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from siamfc_jax import metrics, occlusion, tracker
 from siamfc_jax.checkpoints import load_model, save_model
-from siamfc_jax.compilation import keep_compiled
+from siamfc_jax.compilation import keep_compiled, keep_memory
 from siamfc_jax.confidence import share_of_own
 from siamfc_jax.records import read_tracks
 
@@ -148,6 +148,7 @@ def main(argv=None) -> int:
     )
     args = parser.parse_args(argv)
     keep_compiled()
+    keep_memory()
     try:
         run(args)
     except ValueError as error:

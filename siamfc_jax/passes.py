@@ -26,7 +26,7 @@ class _Run:
         read = time.perf_counter()
         self.name, self.frames = name, sequence.frames
         self.state = jax.block_until_ready(tracker.init(params, frame, box, config=config))
-        self.steps = [evaluation.Step(box, np.nan, time.perf_counter() - read, read - began)]
+        self.steps = [evaluation.Step(box, np.nan, time.perf_counter() - read, read - began, 0.0)]
 
     def ended(self):
         return len(self.steps) == len(self.frames)
@@ -67,10 +67,11 @@ def together(params, runs, *, config, count: int):
             began = time.perf_counter()
             images = dict(zip(moving, readers.map(_Run.read, moving.values()), strict=True))
             reading = time.perf_counter() - began
-            boxes, scores, seconds = batch.step(images)
+            boxes, scores, lost, seconds = batch.step(images)
             for slot, run in moving.items():
                 shares = seconds / len(moving), reading / len(moving)
-                run.steps.append(evaluation.Step(boxes[slot], scores[slot], *shares))
+                step = evaluation.Step(boxes[slot], scores[slot], *shares, float(lost[slot]))
+                run.steps.append(step)
             for slot in [slot for slot, run in under_way.items() if run.ended()]:
                 run = under_way.pop(slot)
                 yield run.name, evaluation.gather(run.steps)
@@ -90,7 +91,7 @@ class _Batch:
         self.states = jax.tree.map(lambda leaf, new: leaf.at[slot].set(new), self.states, state)
 
     def step(self, images):
-        """Returns boxes and scores of all slots, and the seconds; steps those with an image."""
+        """Steps the slots with an image; returns boxes, scores, lost of all, and the seconds."""
         sides = [image.shape[:2] for image in images.values()]
         sides = -(-np.max([*sides, self.frames.shape[1:3]], axis=0) // ROOM) * ROOM
         if (sides != self.frames.shape[1:3]).any():
@@ -101,7 +102,8 @@ class _Batch:
             self.sizes[slot] = image.shape[1::-1]
             self.frames[slot, : image.shape[0], : image.shape[1]] = image
         self.states, *found = self._call()
-        return *jax.device_get(found), time.perf_counter() - began
+        found = jax.device_get((*found, self.states.lost))
+        return *found, time.perf_counter() - began
 
     def _call(self):
         sizes, config = self.sizes, self.config

@@ -111,7 +111,7 @@ def test_sequences_are_tracked_together(otb, weights, tmp_path):
     assert evaluate.main([*command, str(tmp_path / "each")]) == 0
     assert evaluate.main([*command, str(tmp_path / "together"), "--together", "3"]) == 0
     files = [path.relative_to(tmp_path / "each") for path in (tmp_path / "each").rglob("*.txt")]
-    assert len(files) == 2 * 12 * 4  # with scores and two of times
+    assert len(files) == 2 * 12 * 5  # with scores, lost and two of times
     for file in files:
         ours, theirs = (
             np.loadtxt(tmp_path / way / file, delimiter=",") for way in ("each", "together")
