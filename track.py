@@ -23,6 +23,7 @@ from siamfc_jax import config, display, inspection, tracker, tracking, video
 from siamfc_jax.checkpoints import load_model
 from siamfc_jax.compilation import keep_compiled, keep_memory
 from siamfc_jax.geometry import check_box
+from siamfc_jax.signals import caught_signals
 
 
 def main(argv=None) -> int:
@@ -76,7 +77,7 @@ def main(argv=None) -> int:
 
 
 def run(args) -> int:
-    """Tracks what the flags say; returns 0, or 130 after Ctrl-C."""
+    """Tracks what the flags say; returns 0, 130 after Ctrl-C, or 143 after SIGTERM."""
     if not args.video:
         raise ValueError("nothing to track in; give --video SOURCE, or --serve for a page")
     if not (args.output or args.boxes or args.show or args.debug):
@@ -98,13 +99,19 @@ def run(args) -> int:
     # Compiles before the clock starts.
     steps = tracking.follow(params, frames, boxes, config=settings, chunk=args.chunk)
     began = time.perf_counter()
-    with open_outputs(args, names, source.fps, first[1].shape, params, settings) as write:
+    with (
+        open_outputs(args, names, source.fps, first[1].shape, params, settings) as write,
+        caught_signals() as caught,
+    ):
         try:
             for found in tqdm(steps, total=source.count, unit="frame", disable=None):
                 count, seconds = count + 1, seconds + found.seconds
                 if not write(found):
                     break
-        except KeyboardInterrupt:
+                if caught:
+                    code = 128 + caught[0]
+                    break
+        except KeyboardInterrupt:  # the second Ctrl-C, which waits for no frame
             code = 130
     total = time.perf_counter() - began
     print(f"{'stopped after ' if code else ''}{count} frames", end="")
