@@ -1,7 +1,7 @@
 # make demo    track a real clip with the weights that ship
 # make page    the same on a page in the browser, with clips of yours
 # make test    lint and all tests
-# make test-long    the tests that take minutes: the notebook
+# make test-long    the tests that take minutes: the notebook, training killed and on two hosts
 # make retrain-small    siamfc-small from random numbers, from $(TRACKS) and $(TEACHER)
 # make retrain      siamfc, which begins inside siamfc-small; docs/models.md has the times
 # make contrib      OpenCV with its extra modules, for `evaluate.py --tracker`
