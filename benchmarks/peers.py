@@ -21,9 +21,10 @@ def ours(job):
     """Returns (start, follow) of this project, all objects in one call."""
     import jax
 
-    from siamfc_jax import model, tracker
+    from siamfc_jax import tracker
+    from siamfc_jax.checkpoints import Model
     from siamfc_jax.compilation import keep_memory
-    from siamfc_jax.config import TrackerConfig
+    from siamfc_jax.config import ModelConfig, TrackerConfig
 
     keep_memory()  # as track.py does
     arrays = np.load(job["weights"])
@@ -31,8 +32,8 @@ def ours(job):
     for key in arrays.files:
         layer, name = key.split("/")
         params.setdefault(layer, {})[name] = arrays[key]
-    params = jax.device_put(model.fold_batch_norm({"params": params}))
     config = TrackerConfig(scales_on=job["scales_on"])
+    params = tracker.prepare(Model({"params": params}, ModelConfig(), config))
 
     def start(frame, boxes):
         return tracker.init(params, frame, boxes, config=config)

@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import jax
 import jax.numpy as jnp
 
-from siamfc_jax import checkpoints, config, convolution, model, peaks, tracker
+from siamfc_jax import checkpoints, config, convolution, model, peaks, tracker, winograd
 from siamfc_jax.compilation import keep_memory
 
 
@@ -30,14 +30,23 @@ def median(function, *arrays, rounds):
     return float(np.median(seconds[1:]))
 
 
-def layers(params, images):
-    """Yields (name, function, arrays, floating-point operations) of each layer."""
+def layers(variables, images):
+    """Yields (name, function, arrays, floating-point operations) of each layer.
+
+    The operations are those of the definition; `winograd` needs fewer.
+    """
     for number, groups in enumerate(model.GROUPS, 1):
-        layer = params[f"conv{number}"]
+        layer = variables["params"][f"conv{number}"]
+        transformed = variables.get("transformed", {}).get(f"conv{number}")
         stride = 2 if number == 1 else 1
 
-        def convolve(layer, images, stride=stride, groups=groups, last=number == 5):
-            output = convolution.convolve(images, layer["kernel"], stride, groups)
+        def convolve(
+            layer, images, stride=stride, groups=groups, last=number == 5, transformed=transformed
+        ):
+            if transformed is None:
+                output = convolution.convolve(images, layer["kernel"], stride, groups)
+            else:
+                output = winograd.convolve(images, transformed)
             output = output + layer["bias"][None, None, None, :]
             return output if last else jax.nn.relu(output)
 
@@ -62,7 +71,7 @@ def pieces(params, height, settings):
     yield "upload", jax.device_put, (frame,), None
     yield "crops", cut, (state, jax.device_put(frame)), None
     searches = cut(state, frame)
-    yield from layers(params["params"], searches)
+    yield from layers(params, searches)
     yield "embedding", jax.jit(model.embed), (params, searches), None
     features = model.embed(params, searches)
     operations = 2 * state.exemplar.size * 17 * 17 * len(features)
@@ -86,11 +95,12 @@ def main(argv=None) -> int:
     args = parser.parse_args(argv)
     keep_memory()  # as track.py does
     if args.weights:
-        variables = checkpoints.load_model(args.weights).variables
+        loaded = checkpoints.load_model(args.weights)
     else:
         network = config.from_arguments(config.ModelConfig(), args)
         variables = model.init_variables(jax.random.key(0), config=network)
-    params = jax.device_put(model.fold_batch_norm(variables))
+        loaded = checkpoints.Model(variables, network, config.TrackerConfig())
+    params = tracker.prepare(loaded)
     settings = config.from_arguments(config.TrackerConfig(), args)
     square = jnp.ones((2048, 2048))
     rate = 2 * 2048**3 / median(jax.jit(jnp.matmul), square, square, rounds=args.rounds)

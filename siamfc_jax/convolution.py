@@ -6,6 +6,7 @@ matmul: the columns under a kernel row meet all kernel rows at once, and shifted
 rows of the products are added up. One image at a time, so that the products stay
 in the cache. The gradients have the same form, written by hand: what the derivative of
 slices and sums becomes is half as fast. `benchmarks/train_step.py` times every layer.
+Kernels that do not change are better off in `winograd`.
 """
 
 import functools

@@ -5,7 +5,8 @@ f(z, x) = gamma * phi(z) (*) phi(x) + b: `embed` is phi, `cross_correlate` is (*
 training/vid_create_net.m and training/make_siameseFC.m of the authors.
 
 `variables` is what Flax calls by that name: `{"params": ..., "batch_stats": ...}`,
-or after `fold_batch_norm` `{"params": ...}` alone.
+after `fold_batch_norm` `{"params": ...}` alone, and after `transform_kernels`
+`{"params": ..., "transformed": ...}`.
 """
 
 import functools
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from siamfc_jax import winograd
 from siamfc_jax.config import ModelConfig
 from siamfc_jax.convolution import convolve, correlate, max_pool
 from siamfc_jax.geometry import EXEMPLAR_SIZE
@@ -23,6 +25,7 @@ CHANNELS = (96, 256, 384, 384, 256)
 KERNELS = (11, 5, 3, 3, 3)
 GROUPS = (1, 2, 1, 2, 2)
 GAIN = 1e-3  # gamma; keeps the logits of an untrained net small, its own rate is 0
+MANY_CHANNELS = 48  # into a group, from which on `winograd` is faster (benchmarks/pieces.py)
 BATCH_NORM_EPSILON = 1e-4  # MatConvNet's default
 BATCH_NORM_RATE = 0.05  # of the running statistics (vid_create_net.m)
 
@@ -32,10 +35,11 @@ def channels(config: ModelConfig) -> tuple[int, ...]:
     return tuple(2 * max(1, round(count * config.width / 2)) for count in CHANNELS)
 
 
-def _convolve(
-    images, kernel, strides, padding, *, feature_group_count, **_
-):  # the signature that nn.Conv calls
+def _convolve(transformed, images, kernel, strides, padding, *, feature_group_count, **_):
+    # Behind the first, the arguments are those of nn.Conv.
     del padding  # always VALID
+    if transformed is not None:
+        return winograd.convolve(images, transformed)
     return convolve(images, kernel, strides[0], feature_group_count)
 
 
@@ -61,6 +65,7 @@ class Embedding(nn.Module):
     def __call__(self, images, *, train=False):
         """Embeds f32[B, H, W, 3] RGB images of 0..255 into [B, h, w, C] features."""
         kernels = (self.first_kernel, *KERNELS[1:])
+        transformed = self.variables.get("transformed", {})
         features = images.astype(self.dtype)
         for layer, (depth, size, groups) in enumerate(
             zip(self.channels, kernels, GROUPS, strict=True), start=1
@@ -74,7 +79,7 @@ class Embedding(nn.Module):
                 # 'xavierimproved' of the authors: N(0, 2 / (k * k * all outputs)).
                 kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
                 dtype=self.dtype,
-                conv_general_dilated=_convolve,
+                conv_general_dilated=functools.partial(_convolve, transformed.get(f"conv{layer}")),
                 name=f"conv{layer}",
             )(features)
             if layer == 5:
@@ -129,7 +134,7 @@ def embed(variables, images):
     """Embeds images with the stored batch statistics.
 
     Args:
-      variables: from `init_variables`, a checkpoint, or `fold_batch_norm`.
+      variables: from `init_variables`, a checkpoint, `fold_batch_norm` or `transform_kernels`.
       images: f32[B, H, W, 3], RGB, 0..255; nothing is subtracted.
 
     Returns:
@@ -260,6 +265,26 @@ def fold_batch_norm(variables):
             }
         folded[name] = params
     return {"params": folded}
+
+
+def transform_kernels(variables):
+    """Adds the kernels in the form of `winograd`, where a CPU embeds faster with them.
+
+    Args:
+      variables: of `fold_batch_norm`.
+
+    Returns:
+      `{"params", "transformed": {conv2..}}`, with which `embed` gives the same features but
+      for rounding.
+    """
+    layers = {f"conv{layer}": groups for layer, groups in enumerate(GROUPS, start=1) if layer > 1}
+    kernels = {name: variables["params"][name]["kernel"] for name in layers}
+    transformed = {
+        name: winograd.transform(kernel, layers[name])
+        for name, kernel in kernels.items()
+        if kernel.shape[2] >= MANY_CHANNELS
+    }
+    return {**variables, "transformed": transformed}
 
 
 def unfold_batch_norm(variables, images):

@@ -61,8 +61,9 @@ class State(NamedTuple):
 
 
 def prepare(loaded: Model):
-    """Returns what `init` and `step` take: the variables, folded, on the device."""
-    return jax.jit(model.fold_batch_norm)(loaded.variables)
+    """Returns what `init` and `step` take: the variables in the form the device runs best."""
+    params = jax.jit(model.fold_batch_norm)(loaded.variables)
+    return jax.jit(model.transform_kernels)(params) if jax.default_backend() == "cpu" else params
 
 
 @functools.partial(jax.jit, static_argnames="config")

@@ -106,6 +106,15 @@ def test_folded_variables_give_the_same_features():
     assert model.fold_batch_norm(folded) is folded
 
 
+def test_transformed_kernels_give_the_same_features(monkeypatch):
+    folded = model.fold_batch_norm(VARIABLES)
+    assert not model.transform_kernels(folded)["transformed"]  # too narrow to pay
+    monkeypatch.setattr(model, "MANY_CHANNELS", 1)
+    transformed = model.transform_kernels(folded)
+    assert set(transformed["transformed"]) == {f"conv{layer}" for layer in range(2, 6)}
+    np.testing.assert_allclose(embed(transformed, IMAGES), embed(folded, IMAGES), atol=2e-4)
+
+
 def test_normalisation_put_back_changes_nothing():
     folded = model.fold_batch_norm(VARIABLES)
     unfolded = jax.jit(model.unfold_batch_norm)(folded, IMAGES)
