@@ -25,6 +25,7 @@ def ours(job):
     from siamfc_jax.checkpoints import Model
     from siamfc_jax.compilation import keep_memory
     from siamfc_jax.config import ModelConfig, TrackerConfig
+    from siamfc_jax.views import look
 
     keep_memory()  # as track.py does
     arrays = np.load(job["weights"])
@@ -36,11 +37,15 @@ def ours(job):
     params = tracker.prepare(Model({"params": params}, ModelConfig(), config))
 
     def start(frame, boxes):
-        return tracker.init(params, frame, boxes, config=config)
+        view = look(frame, boxes, config=config, first=True)
+        return tracker.init(params, view, boxes, config=config), boxes
 
-    def follow(state, frame):
-        state, boxes, scores = tracker.step(params, state, frame, config=config)
-        return state, jax.device_get((boxes, scores))[0]
+    def follow(last, frame):
+        state, boxes = last
+        view = look(frame, boxes, config=config)
+        state, *found = tracker.step(params, state, view, config=config)
+        boxes, _ = jax.device_get(found)
+        return (state, boxes), boxes
 
     return start, follow
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import jax
 import jax.numpy as jnp
 
-from siamfc_jax import checkpoints, config, convolution, model, peaks, tracker, winograd
+from siamfc_jax import checkpoints, config, convolution, model, peaks, tracker, views, winograd
 from siamfc_jax.compilation import keep_memory
 
 
@@ -67,10 +67,12 @@ def pieces(params, height, settings):
     size = height / 6
     box = np.float32([frame.shape[1] / 2 - size / 2, height / 2 - size / 2, size, size])
     state = tracker.init(params, frame, box, config=settings)
-    cut = functools.partial(tracker._cut_searches, config=settings)
-    yield "upload", jax.device_put, (frame,), None
-    yield "crops", cut, (state, jax.device_put(frame)), None
-    searches = cut(state, frame)
+    look = functools.partial(views.look, frame, box, config=settings)
+    yield "view", look, (), None
+    yield "upload", jax.device_put, (look(),), None
+    cut = jax.jit(functools.partial(tracker._cut_searches, config=settings))
+    yield "crops", cut, (jax.device_put(look()), state), None
+    searches = cut(look(), state)
     yield from layers(params, searches)
     yield "embedding", jax.jit(model.embed), (params, searches), None
     features = model.embed(params, searches)
@@ -80,7 +82,7 @@ def pieces(params, height, settings):
     find_peak = jax.jit(functools.partial(peaks.find_peak, config=settings))
     yield "peak", find_peak, (jnp.zeros((settings.num_scales, 17, 17)),), None
     step = functools.partial(tracker.step, config=settings)
-    yield "whole step", step, (params, state, frame), None
+    yield "whole step", lambda: step(params, state, look()), (), None
 
 
 def main(argv=None) -> int:

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from siamfc_jax import tracker
+from siamfc_jax.views import look
 
 
 class Result(NamedTuple):
@@ -42,8 +43,7 @@ class Result(NamedTuple):
 def siamfc(params, *, config):
     """Makes our tracker a generator function.
 
-    The step runs once on the first frame, so that compilation for a new frame size
-    falls into the start.
+    The step runs once on the first frame, so that its compilation falls into the start.
 
     Args:
       params: from `tracker.prepare`.
@@ -56,12 +56,16 @@ def siamfc(params, *, config):
     def track(frames, box):
         frames = iter(frames)
         frame = next(frames)
-        state = tracker.init(params, frame, box, config=config)
-        jax.block_until_ready(tracker.step(params, state, frame, config=config))
+        view = look(frame, box, config=config, first=True)
+        state = tracker.init(params, view, box, config=config)
+        warm_up = view._replace(color=None)
+        jax.block_until_ready(tracker.step(params, state, warm_up, config=config))
         yield box, np.nan, False
         for frame in frames:
-            state, box, score = tracker.step(params, state, frame, config=config)
-            yield jax.device_get((box, score, state.lost))
+            view = look(frame, box, config=config)
+            state, *found = tracker.step(params, state, view, config=config)
+            box, score, lost = jax.device_get((*found, state.lost))
+            yield box, score, lost
 
     return track
 

@@ -39,7 +39,8 @@ def exemplar_side(size, *, context):
     Returns:
       f32[...] side; a 127 px crop shows this square.
     """
-    return jnp.sqrt(jnp.prod(size + context * size.sum(-1, keepdims=True), axis=-1))
+    padded = size + context * size.sum(-1, keepdims=True)
+    return (padded[..., 0] * padded[..., 1]) ** 0.5  # of NumPy arrays a NumPy array
 
 
 def scale_factors(num_scales, *, step):

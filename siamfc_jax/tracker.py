@@ -7,7 +7,6 @@ One jitted call takes the uint8 frame to the box: crops of all scales, embedding
 correlation, up-sampling, scale penalty, window, peak, damped scale. Both functions are
 pure: `lax.scan` over frames and `jax.vmap` over states give the boxes that the loop
 gives; several objects go faster as one stacked state, through one batch of the network.
-One compilation for each frame size.
 Bertinetto et al. 2016, section 3.4; tracking/tracker.m, tracker_eval.m.
 """
 
@@ -23,17 +22,19 @@ from siamfc_jax import model
 from siamfc_jax.checkpoints import Model, load_model
 from siamfc_jax.confidence import judge
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.crops import check_frame, crop_pyramid, mean_color
+from siamfc_jax.crops import check_frame, crop_pyramid
 from siamfc_jax.geometry import (
     EXEMPLAR_SIZE,
     SEARCH_SIZE,
     center_of,
     check_box,
     exemplar_side,
+    make_box,
     scale_factors,
 )
 from siamfc_jax.peaks import move_to_peak
 from siamfc_jax.redetection import look_everywhere
+from siamfc_jax.views import View, look, whole
 
 
 class State(NamedTuple):
@@ -72,14 +73,14 @@ def init(params, frame, box, *, config: TrackerConfig) -> State:
 
     Args:
       params: of `prepare`.
-      frame: u8[H, W, 3] RGB.
+      frame: u8[H, W, 3] RGB, or a `views.View` of it with its mean colour.
       box: f32[4] `[x, y, w, h]` in frame pixels, see `geometry.check_box`; or f32[N, 4].
       config: settings of the tracker.
 
     Returns:
       The state for the first `step`; its arrays are stacked where the boxes are.
     """
-    state = _cut_exemplar(frame, box, config=config)
+    state = _cut_exemplar(whole(frame), box, config=config)
     return state._replace(exemplar=model.level(_embed(params, state.exemplar)))
 
 
@@ -90,7 +91,7 @@ def step(params, state: State, frame, *, config: TrackerConfig):
     Args:
       params: as of `init`.
       state: of `init` or of the last `step`.
-      frame: u8[H, W, 3] RGB.
+      frame: u8[H, W, 3] RGB, each size compiled once; or a `views.View`, which has few.
       config: settings of the tracker.
 
     Returns:
@@ -98,10 +99,9 @@ def step(params, state: State, frame, *, config: TrackerConfig):
       stacked where the state is.
     """
 
-    def cut(state, config):
-        return _cut_searches(state, frame, config=config)
-
-    return _advance(params, state, cut, np.float32(frame.shape[1::-1]), config)
+    view = whole(frame)
+    cut = functools.partial(_cut_searches, view)
+    return _advance(params, state, cut, view.frame_size, config)
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -119,11 +119,12 @@ def step_many(params, states: State, frames, sizes, *, config: TrackerConfig):
       (new states, boxes f32[V, ..., 4], scores f32[V, ...]).
     """
 
-    def cut(states, config):
-        one = functools.partial(_cut_searches, config=config)
-        return jax.vmap(one)(states, frames, extent=sizes)
+    views = View(frames, jnp.zeros_like(sizes), sizes, jnp.float32(sizes))
 
-    return _advance(params, states, cut, jnp.float32(sizes), config)
+    def cut(states, config):
+        return jax.vmap(functools.partial(_cut_searches, config=config))(views, states)
+
+    return _advance(params, states, cut, views.frame_size, config)
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -163,22 +164,27 @@ def respond(params, state: State, frame, *, config: TrackerConfig):
       (logits f32[..., S, 17, 17], sides f32[..., S] of the search squares in frame
       pixels); stacked where the state is.
     """
-    return _respond(params, state, _cut_searches(state, frame, config=config), config)
+    return _respond(params, state, _cut_searches(whole(frame), state, config), config)
 
 
-def _cut_exemplar(frame, box, *, config):
+def _cut_exemplar(view, box, *, config):
     center, size = center_of(box), box[..., 2:]
-    fill = jnp.broadcast_to(mean_color(frame), (*center.shape[:-1], 3))
+    fill = jnp.broadcast_to(view.color, (*center.shape[:-1], 3))
     # An object that has grown shows larger in the search, as in a tighter cut of the exemplar.
     sides = _sides(size, config, "exemplar")[..., ::-1]
-    exemplar = crop_pyramid(frame, center, sides, fill, size=EXEMPLAR_SIZE)
+    exemplar = _cut(view, center, sides, fill, EXEMPLAR_SIZE)
     sure, doubts = jnp.ones(size.shape[:-1]), jnp.zeros(size.shape[:-1], jnp.int32)
     return State(exemplar, center, size, size, fill, sure, sure < 1, doubts)
 
 
-def _cut_searches(state, frame, *, config, extent=None):
+def _cut_searches(view, state, config):
     sides = _sides(state.size, config, "search") * (SEARCH_SIZE / EXEMPLAR_SIZE)
-    return crop_pyramid(frame, state.center, sides, state.fill, size=SEARCH_SIZE, extent=extent)
+    return _cut(view, state.center, sides, state.fill, SEARCH_SIZE)
+
+
+def _cut(view, center, sides, fill, size):
+    center = center - jnp.broadcast_to(view.corner, center.shape)
+    return crop_pyramid(view.pixels, center, sides, fill, size=size, extent=view.extent)
 
 
 def _sides(size, config, cut):
@@ -196,7 +202,7 @@ def _embed(params, crops):
 
 def _advance(params, state, cut, frame_size, config):
     def find(state, config):
-        return _find(params, state, cut(state, config), frame_size, config=config)
+        return _find(params, state, cut(state, config=config), frame_size, config=config)
 
     found = find(state, config)
     if not config.redetect:
@@ -286,13 +292,14 @@ class Tracker:
         """
         frame = check_frame(frame)
         box = check_box(box, frame.shape)
-        self._keep(init(self.params, frame, box, config=self.config))
+        view = look(frame, box, config=self.config, first=True)
+        self._keep(init(self.params, view, box, config=self.config))
 
     def update(self, frame):
         """Finds the object in the next frame.
 
         Args:
-          frame: u8[H, W, 3] RGB, of any size; a new size compiles once more.
+          frame: u8[H, W, 3] RGB, of any size.
 
         Returns:
           (box f32[4] in frame pixels, score as a float).
@@ -303,7 +310,8 @@ class Tracker:
         if self.state is None:
             raise ValueError("update was called before init; give the first frame and its box")
         frame = check_frame(frame)
-        state, box, score = step(self.params, self.state, frame, config=self.config)
+        view = look(frame, make_box(self.state.center, self.state.size), config=self.config)
+        state, box, score = step(self.params, self.state, view, config=self.config)
         self._keep(state)
         return np.asarray(box), float(score)
 

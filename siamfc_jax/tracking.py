@@ -10,6 +10,7 @@ import numpy as np
 
 from siamfc_jax import tracker
 from siamfc_jax.config import TrackerConfig
+from siamfc_jax.views import look
 
 
 class Found(NamedTuple):
@@ -41,7 +42,7 @@ def follow(params, frames, boxes, *, config: TrackerConfig, chunk: int = 1) -> I
 
     Args:
       params: of `tracker.prepare`.
-      frames: iterator of (number, u8[H, W, 3]), all of one size.
+      frames: iterator of (number, u8[H, W, 3]), with chunks all of one size.
       boxes: f32[N, 4] of the first frame, each checked by `geometry.check_box`.
       config: settings of the tracker.
       chunk: frames a call of the device, which then waits less for the host; they are found
@@ -51,8 +52,10 @@ def follow(params, frames, boxes, *, config: TrackerConfig, chunk: int = 1) -> I
       An iterator of what was found, the given boxes first.
     """
     number, frame = next(frames)
-    states = tracker.init(params, frame, boxes, config=config)
-    jax.block_until_ready(tracker.step(params, states, frame, config=config))
+    view = look(frame, boxes, config=config, first=True)
+    states = tracker.init(params, view, boxes, config=config)
+    warm_up = view._replace(color=None)
+    jax.block_until_ready(tracker.step(params, states, warm_up, config=config))
     scores = np.full(len(boxes), np.nan, np.float32)
     given = Found(number, frame, boxes, scores, *_certainty(states), states, 0.0)
     if chunk == 1:
@@ -92,15 +95,16 @@ def _chunks(params, given, frames, config, chunk):
             was = was._replace(exemplar=states.exemplar, fill=states.fill)
             sure = confidences[index], lost[index]
             yield Found(number, frame, boxes[index], scores[index], *sure, was, seconds)
-        last = given._replace(states=states)
+        last = given._replace(states=states, boxes=boxes[-1])
 
 
 def _steps(params, given, frames, config):
     yield given
-    states = given.states
+    states, boxes = given.states, given.boxes
     for number, frame in frames:
         before, started = states, time.perf_counter()
-        states, *found = tracker.step(params, states, frame, config=config)
+        view = look(frame, boxes, config=config)
+        states, *found = tracker.step(params, states, view, config=config)
         boxes, scores = map(np.asarray, found)
         seconds = time.perf_counter() - started
         yield Found(number, frame, boxes, scores, *_certainty(states), before, seconds)

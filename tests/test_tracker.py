@@ -11,6 +11,7 @@ import tiny_networks
 from siamfc_jax import geometry, peaks, tracker
 from siamfc_jax.checkpoints import Model
 from siamfc_jax.config import FIVE_SCALES, TrackerConfig
+from siamfc_jax.views import whole
 
 CONFIG = TrackerConfig()
 SINGLE = TrackerConfig(num_scales=1, window_influence=0.0)
@@ -127,7 +128,7 @@ def test_scales_of_the_exemplar_cost_one_search():
     config = TrackerConfig(scales_on="exemplar", scale_step=1.25)
     state = init(box=np.stack([BOX, BOX]), config=config)
     assert state.exemplar.shape == (2, 3, 6, 6, 6)
-    assert tracker._cut_searches(state, scene(), config=config).shape == (2, 1, 255, 255, 3)
+    assert tracker._cut_searches(whole(scene()), state, config).shape == (2, 1, 255, 255, 3)
     logits, sides = tracker.respond(PARAMS, state, scene(), config=config)
     assert (logits.shape, sides.shape) == ((2, 3, 17, 17), (2, 3))
 

@@ -1,0 +1,88 @@
+"""The part of a frame that a step looks at: little to upload, and of few shapes.
+
+A jitted step is compiled for a shape. Frames come in all of them, parts of frames in few:
+another video of another size begins at once, and a large one is not copied as a whole.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from siamfc_jax.config import TrackerConfig
+from siamfc_jax.crops import mean_color
+from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE, center_of, exemplar_side
+
+MARGIN = 2  # px: a crop mixes neighbours, and a box is a rounded centre and size
+
+
+class View(NamedTuple):
+    """A part of a frame.
+
+    Attributes:
+      pixels: u8[h, w, 3] RGB; what is over `extent`, on the right and below, is anything.
+      corner: i32[2] `(x, y)` in the frame of the left top pixel.
+      extent: i32[2] width and height of the part.
+      frame_size: f32[2] width and height of the frame.
+      color: f32[3] mean colour of the frame, which only `tracker.init` needs; or None.
+    """
+
+    pixels: jax.Array
+    corner: jax.Array
+    extent: jax.Array
+    frame_size: jax.Array
+    color: jax.Array | None = None
+
+
+def whole(frame) -> View:
+    """Returns a view of all of a frame u8[H, W, 3]; a view is returned as it is."""
+    if isinstance(frame, View):
+        return frame
+    size = np.array(frame.shape[1::-1], np.int32)
+    return View(frame, np.zeros_like(size), size, np.float32(size), mean_color(frame))
+
+
+def look(frame, boxes, *, config: TrackerConfig, first: bool = False) -> View:
+    """Takes out of a frame what `tracker.step` needs of it, and `tracker.init`.
+
+    With `redetect` that is all of it.
+
+    Args:
+      frame: u8[H, W, 3], a NumPy array.
+      boxes: f32[4] or f32[N, 4], those of the frame before, or that `init` gets.
+      config: settings of the tracker.
+      first: whether it is for `init`.
+
+    Returns:
+      A view of NumPy arrays with which both give what the frame gives.
+    """
+    frame_size = np.array(frame.shape[1::-1])
+    low, high = np.zeros(2), frame_size
+    if not config.redetect:
+        boxes = np.asarray(boxes).reshape(-1, 4)
+        side = exemplar_side(boxes[:, 2:], context=config.context)
+        growth = config.scale_step ** (config.num_scales // 2)
+        reach = np.asarray(side) * (growth * SEARCH_SIZE / EXEMPLAR_SIZE / 2) + MARGIN
+        low = np.floor(np.min(center_of(boxes) - reach[:, None], axis=0))
+        high = np.ceil(np.max(center_of(boxes) + reach[:, None], axis=0))
+    low, high = (np.clip(corner, 0, frame_size).astype(int) for corner in (low, high))
+    # Powers of two, so that an object has to double before a step is compiled once more; as
+    # high and wide as the frame is at most, and this to a fourth of a power of two.
+    largest = 1 << int(np.max(high - low) - 1).bit_length()
+    shape = np.minimum(largest, [_round_up(int(side)) for side in frame_size])
+    corner = np.clip(low, 0, np.maximum(frame_size - shape, 0))
+    part = frame[corner[1] :, corner[0] :][: shape[1], : shape[0]]
+    extent = part.shape[1::-1]
+    if part.shape[:2] == tuple(shape[::-1]):
+        pixels = np.ascontiguousarray(part)
+    else:
+        pixels = np.empty((*shape[::-1], 3), np.uint8)
+        pixels[: extent[1], : extent[0]] = part
+    color = np.asarray(mean_color(jnp.asarray(frame))) if first else None
+    return View(pixels, np.int32(corner), np.int32(extent), np.float32(frame_size), color)
+
+
+def _round_up(side):
+    unit = max(1, (1 << side.bit_length()) // 8)
+    return -(-side // unit) * unit

@@ -1,0 +1,109 @@
+"""A view of a frame in place of the frame."""
+
+import jax
+import numpy as np
+import pytest
+import tiny_networks
+
+from siamfc_jax import tracker
+from siamfc_jax.config import TrackerConfig
+from siamfc_jax.views import look, whole
+
+CONFIG = TrackerConfig()
+EXEMPLAR = TrackerConfig(scales_on="exemplar")
+REDETECT = TrackerConfig(redetect=True)
+PARAMS = tiny_networks.pixels(128.0)
+
+
+def frame_of(width, height, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def init(frame, box, config=CONFIG):
+    return tracker.init(PARAMS, frame, np.float32(box), config=config)
+
+
+def step(state, frame, config=CONFIG):
+    return tracker.step(PARAMS, state, frame, config=config)
+
+
+@pytest.mark.parametrize("config", [CONFIG, EXEMPLAR, REDETECT], ids=["search", "exemplar", "all"])
+@pytest.mark.parametrize(
+    "box",
+    [
+        [200, 150, 40, 30],
+        [-15, -10, 40, 30],  # over the left top corner
+        [480, 340, 40, 30],  # over the right bottom one
+        [30, 40, 400, 250],  # a search larger than the frame
+        [[60, 70, 20, 30], [300, 200, 50, 40]],
+    ],
+    ids=["inside", "left top", "right bottom", "large", "two"],
+)
+def test_a_view_gives_what_the_frame_gives(box, config):
+    first, second = frame_of(500, 360), frame_of(500, 360, seed=1)
+    box = np.float32(box)
+    expected = init(first, box, config)
+    state = init(look(first, box, config=config, first=True), box, config)
+    for ours, theirs in zip(state, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
+    view = look(second, box, config=config)
+    # From the same state; a position counted from another corner is rounded elsewhere.
+    for ours, theirs in zip(
+        jax.tree.leaves(step(expected, view, config)),
+        jax.tree.leaves(step(expected, second, config)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_what_lies_beside_the_frame_is_not_seen():
+    frame, box = frame_of(500, 360), [300, 150, 150, 140]
+    view = look(frame, box, config=CONFIG)
+    assert view.pixels.shape[:2] > tuple(view.extent[::-1])  # else it says nothing
+    state = init(frame, box)
+    expected = step(state, view)
+    view.pixels[view.extent[1] :] = 255
+    view.pixels[:, view.extent[0] :] = 255
+    jax.tree.map(np.testing.assert_array_equal, step(state, view), expected)
+
+
+def test_a_small_object_in_a_large_frame_needs_little_of_it():
+    view = look(np.zeros((2160, 3840, 3), np.uint8), [1900, 1000, 60, 60], config=CONFIG)
+    assert view.pixels.shape == (256, 256, 3)
+    np.testing.assert_array_equal(view.frame_size, [3840, 2160])
+    near = np.array([1930, 1030]) - view.corner
+    assert (near > 125).all()
+    assert (near < 131).all()
+
+
+def test_frames_of_many_sizes_make_few_compilations():
+    sizes = [(500, 360), (640, 480), (1280, 720), (1921, 1081), (501, 333)]
+    shapes = {
+        look(np.zeros((h, w, 3), np.uint8), [200, 150, 50, 40], config=CONFIG).pixels.shape
+        for w, h in sizes
+    }
+    assert shapes == {(256, 256, 3)}
+    before = tracker.step._cache_size()
+    for width, height in sizes:
+        frame = frame_of(width, height)
+        state = init(look(frame, [200, 150, 50, 40], config=CONFIG, first=True), [200, 150, 50, 40])
+        step(state, look(frame, [200, 150, 50, 40], config=CONFIG))
+    assert tracker.step._cache_size() - before <= 1
+
+
+def test_an_object_may_grow_to_its_double_before_the_shape_changes():
+    frame = np.zeros((2000, 2000, 3), np.uint8)
+    shapes = [
+        look(frame, [1000 - s / 2, 1000 - s / 2, s, s], config=CONFIG).pixels.shape[0]
+        for s in range(10, 400)
+    ]
+    assert set(shapes) == {64, 128, 256, 512, 1024, 2048}
+    assert shapes == sorted(shapes)
+
+
+def test_all_of_a_frame_is_a_view_and_stays_one():
+    frame = frame_of(20, 10)
+    view = whole(frame)
+    assert whole(view) is view
+    np.testing.assert_array_equal(view.extent, [20, 10])
+    np.testing.assert_allclose(view.color, frame.mean((0, 1)), rtol=1e-5)
