@@ -16,8 +16,19 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import jax
 import jax.numpy as jnp
 
-from siamfc_jax import checkpoints, config, convolution, model, peaks, tracker, views, winograd
+from siamfc_jax import (
+    checkpoints,
+    config,
+    convolution,
+    model,
+    peaks,
+    responses,
+    tracker,
+    views,
+    winograd,
+)
 from siamfc_jax.compilation import keep_memory
+from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE
 
 
 def median(function, *arrays, rounds):
@@ -70,17 +81,26 @@ def pieces(params, height, settings):
     look = functools.partial(views.look, frame, box, config=settings)
     yield "view", look, (), None
     yield "upload", jax.device_put, (look(),), None
-    cut = jax.jit(functools.partial(tracker._cut_searches, config=settings))
-    yield "crops", cut, (jax.device_put(look()), state), None
-    searches = cut(look(), state)
+    _, sides = tracker.respond(params, state, frame, config=settings)
+    sides = sides if settings.scales_on == "search" else sides[:1]
+    cut = jax.jit(functools.partial(responses.cut, size=SEARCH_SIZE))
+    yield "crops", cut, (jax.device_put(look()), state, sides), None
+    searches = cut(look(), state, sides)
     yield from layers(params, searches)
     yield "embedding", jax.jit(model.embed), (params, searches), None
     features = model.embed(params, searches)
     operations = 2 * state.exemplar.size * 17 * 17 * len(features)
     correlate = jax.jit(model.cross_correlate_all)
     yield "correlation", correlate, (state.exemplar, features), operations
+    response = correlate(state.exemplar, features).reshape(-1, 17, 17)
+    if settings.scales_on == "peak":
+        sides = jnp.stack([sides[0] * EXEMPLAR_SIZE / SEARCH_SIZE] * settings.num_scales)
+        cut = jax.jit(functools.partial(responses.cut, size=EXEMPLAR_SIZE))
+        yield "crops at the peak", cut, (jax.device_put(look()), state, sides), None
+        crops = cut(look(), state, sides)
+        yield "embedding of these", jax.jit(model.embed), (params, crops), None
     find_peak = jax.jit(functools.partial(peaks.find_peak, config=settings))
-    yield "peak", find_peak, (jnp.zeros((settings.num_scales, 17, 17)),), None
+    yield "peak", find_peak, (jnp.zeros((len(response), 17, 17)),), None
     step = functools.partial(tracker.step, config=settings)
     yield "whole step", lambda: step(params, state, look()), (), None
 

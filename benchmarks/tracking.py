@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 PEERS = {
     "ours": {"kind": "ours", "scales_on": "search"},
+    "ours, peak": {"kind": "ours", "scales_on": "peak"},
     "ours, exemplar": {"kind": "ours", "scales_on": "exemplar"},
     "PyTorch": {"kind": "pytorch", "layout": "default"},
     "PyTorch channels_last": {"kind": "pytorch", "layout": "channels_last"},

@@ -43,7 +43,7 @@ class TrackerConfig:
     """How a frame becomes a box: SiamFC-3s (tracking/tracker.m) by default."""
 
     num_scales: int = _setting(3, "scales a frame, odd")
-    scales_on: str = _setting("search", "what is cut at all scales: each search, or one exemplar")
+    scales_on: str = _setting("search", "what is cut at all scales: search, peak or exemplar")
     scale_step: float = _setting(1.0375, "ratio between neighbouring scales")
     scale_penalty: float = _setting(0.9745, "factor on the response of every scale but the middle")
     scale_rate: float = _setting(0.59, "share of a scale change taken over in one frame")
@@ -64,7 +64,8 @@ class TrackerConfig:
 
     def __post_init__(self):
         _check(self, "num_scales", lambda value: value > 0 and value % 2, "be odd and positive")
-        _check(self, "scales_on", ("search", "exemplar").__contains__, "be search or exemplar")
+        places = "search", "peak", "exemplar"
+        _check(self, "scales_on", places.__contains__, "be search, peak or exemplar")
         _check(self, "scale_step", lambda value: value >= 1, "be at least 1")
         shares = "scale_penalty scale_rate window_influence lost_below found_above"
         _check(self, shares, lambda value: 0 <= value <= 1, "lie in [0, 1]")

@@ -6,7 +6,7 @@ training/vid_create_net.m and training/make_siameseFC.m of the authors.
 
 `variables` is what Flax calls by that name: `{"params": ..., "batch_stats": ...}`,
 after `fold_batch_norm` `{"params": ...}` alone, and after `transform_kernels`
-`{"params": ..., "transformed": ...}`.
+`{"params": ..., "transformed": ...}`. `prepare` makes of it what is fastest.
 """
 
 import functools
@@ -24,8 +24,8 @@ from siamfc_jax.geometry import EXEMPLAR_SIZE
 CHANNELS = (96, 256, 384, 384, 256)
 KERNELS = (11, 5, 3, 3, 3)
 GROUPS = (1, 2, 1, 2, 2)
+STRIDES = (2, 1, 1, 1, 1)
 GAIN = 1e-3  # gamma; keeps the logits of an untrained net small, its own rate is 0
-MANY_CHANNELS = 48  # into a group, from which on `winograd` is faster (benchmarks/pieces.py)
 BATCH_NORM_EPSILON = 1e-4  # MatConvNet's default
 BATCH_NORM_RATE = 0.05  # of the running statistics (vid_create_net.m)
 
@@ -73,7 +73,7 @@ class Embedding(nn.Module):
             features = nn.Conv(
                 depth,
                 (size, size),
-                strides=2 if layer == 1 else 1,
+                strides=STRIDES[layer - 1],
                 padding="VALID",
                 feature_group_count=groups,
                 # 'xavierimproved' of the authors: N(0, 2 / (k * k * all outputs)).
@@ -218,22 +218,6 @@ def cross_correlate_all(exemplar, search):
     return correlate(exemplar, search)
 
 
-def level(exemplars):
-    """Gives features of one object at several scales the norm of the middle one.
-
-    Otherwise a tight cut, whose features are larger, answers louder wherever it lies.
-
-    Args:
-      exemplars: f32[..., S, h, w, C].
-
-    Returns:
-      The same, scaled; a single one, or one of zeros, is unchanged.
-    """
-    norms = jnp.sqrt(jnp.sum(exemplars**2, axis=(-3, -2, -1), keepdims=True))
-    middle = lax.index_in_dim(norms, norms.shape[-4] // 2, axis=-4)
-    return exemplars * (middle / jnp.maximum(norms, 1e-9))
-
-
 def adjust(variables, response):
     """Returns logits gamma * response + b, of the shape of `response`."""
     gain_and_bias = variables["params"]["adjust"]
@@ -268,7 +252,7 @@ def fold_batch_norm(variables):
 
 
 def transform_kernels(variables):
-    """Adds the kernels in the form of `winograd`, where a CPU embeds faster with them.
+    """Adds the kernels in the form of `winograd`, where it pays, for CPUs.
 
     Args:
       variables: of `fold_batch_norm`.
@@ -277,14 +261,22 @@ def transform_kernels(variables):
       `{"params", "transformed": {conv2..}}`, with which `embed` gives the same features but
       for rounding.
     """
-    layers = {f"conv{layer}": groups for layer, groups in enumerate(GROUPS, start=1) if layer > 1}
-    kernels = {name: variables["params"][name]["kernel"] for name in layers}
-    transformed = {
-        name: winograd.transform(kernel, layers[name])
-        for name, kernel in kernels.items()
-        if kernel.shape[2] >= MANY_CHANNELS
-    }
+    transformed = {}
+    for layer, groups in enumerate(GROUPS, start=1):
+        kernel = variables["params"][f"conv{layer}"]["kernel"]
+        if winograd.pays(kernel, STRIDES[layer - 1]):
+            transformed[f"conv{layer}"] = winograd.transform(kernel, groups)
     return {**variables, "transformed": transformed}
+
+
+def prepare(variables):
+    """Returns variables in the form in which this machine's device embeds fastest.
+
+    Args:
+      variables: as of `init_variables`, or of `fold_batch_norm`.
+    """
+    folded = jax.jit(fold_batch_norm)(variables)
+    return jax.jit(transform_kernels)(folded) if jax.default_backend() == "cpu" else folded
 
 
 def unfold_batch_norm(variables, images):

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.geometry import cells_to_frame, make_box, scale_factors
+from siamfc_jax.geometry import cells_to_frame, scale_factors
 
 UPSAMPLING = 16  # samples from one response cell to the next (tracker.m, responseUp)
 
@@ -41,11 +41,9 @@ def find_peak(logits, *, config: TrackerConfig) -> Peak:
     Returns:
       The peak, at a precision of 1 / 16 cell.
     """
-    count, size, _ = logits.shape
+    size = logits.shape[-1]
     fine = _upsample(logits)
-    others = np.arange(count) != count // 2
-    penalty = np.where(others, config.scale_penalty, 1.0).astype(np.float32)
-    scale = jnp.argmax(jnp.max(fine, axis=(1, 2)) * penalty)
+    scale = best_scale(jnp.max(fine, axis=(1, 2)), config=config)
     surface = fine[scale] - jnp.min(fine[scale])
     surface = surface / jnp.maximum(jnp.sum(surface), jnp.finfo(jnp.float32).tiny)
     hann = np.hanning(fine.shape[-1])
@@ -54,6 +52,42 @@ def find_peak(logits, *, config: TrackerConfig) -> Peak:
     row, column = jnp.unravel_index(jnp.argmax(surface), surface.shape)
     offset = jnp.stack([column, row]) / UPSAMPLING - (size - 1) / 2
     return Peak(scale, offset.astype(jnp.float32), fine[scale, row, column])
+
+
+def best_scale(maxima, *, config: TrackerConfig):
+    """Chooses a scale; every one but the middle has to be worth its penalty.
+
+    Args:
+      maxima: logits f32[..., S].
+      config: scale penalty.
+
+    Returns:
+      i32[...], the index of the scale.
+    """
+    others = np.arange(maxima.shape[-1]) != maxima.shape[-1] // 2
+    penalty = np.where(others, config.scale_penalty, 1.0).astype(np.float32)
+    return jnp.argmax(maxima * jnp.broadcast_to(penalty, maxima.shape), axis=-1)
+
+
+def grow(state, scale, count, *, config: TrackerConfig):
+    """Takes over a share of a change of scale.
+
+    Args:
+      state: `tracker.State` of one object or of several.
+      scale: i32[...] index of the scale, 0 for the smallest object.
+      count: number of scales.
+      config: settings of the tracker.
+
+    Returns:
+      The state with its new `size`, within the limits.
+    """
+    factor = scale_factors(count, step=config.scale_step)[scale]
+    # One factor for both sides, so that clamping keeps the shape of the box.
+    growth = state.size[..., 0] / state.initial_size[..., 0]
+    growth = jnp.clip(
+        growth * (1 + config.scale_rate * (factor - 1)), config.min_scale, config.max_scale
+    )
+    return state._replace(size=state.initial_size * growth[..., None])
 
 
 def move_to_peak(state, logits, sides, frame_size, *, config: TrackerConfig):
@@ -67,16 +101,12 @@ def move_to_peak(state, logits, sides, frame_size, *, config: TrackerConfig):
       config: settings of the tracker.
 
     Returns:
-      As `tracker.step` of one object.
+      (state at the new place, score f32[] logit of the peak).
     """
     peak = find_peak(logits, config=config)
-    factor = scale_factors(config.num_scales, step=config.scale_step)[peak.scale]
     moved = state.center + cells_to_frame(peak.offset, sides[peak.scale])
-    center = jnp.clip(moved, 0, frame_size)
-    # One factor for both sides, so that clamping keeps the shape of the box.
-    growth = state.size[0] / state.initial_size[0] * (1 + config.scale_rate * (factor - 1))
-    size = state.initial_size * jnp.clip(growth, config.min_scale, config.max_scale)
-    return state._replace(center=center, size=size), make_box(center, size), peak.score
+    state = state._replace(center=jnp.clip(moved, 0, frame_size))
+    return grow(state, peak.scale, len(logits), config=config), peak.score
 
 
 def _upsample(logits):

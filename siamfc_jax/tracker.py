@@ -18,21 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from siamfc_jax import model
+from siamfc_jax import model, responses
 from siamfc_jax.checkpoints import Model, load_model
 from siamfc_jax.confidence import judge
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.crops import check_frame, crop_pyramid
-from siamfc_jax.geometry import (
-    EXEMPLAR_SIZE,
-    SEARCH_SIZE,
-    center_of,
-    check_box,
-    exemplar_side,
-    make_box,
-    scale_factors,
-)
-from siamfc_jax.peaks import move_to_peak
+from siamfc_jax.crops import check_frame
+from siamfc_jax.geometry import center_of, check_box, make_box
+from siamfc_jax.peaks import best_scale, grow, move_to_peak
 from siamfc_jax.redetection import look_everywhere
 from siamfc_jax.views import View, look, whole
 
@@ -62,9 +54,8 @@ class State(NamedTuple):
 
 
 def prepare(loaded: Model):
-    """Returns what `init` and `step` take: the variables in the form the device runs best."""
-    params = jax.jit(model.fold_batch_norm)(loaded.variables)
-    return jax.jit(model.transform_kernels)(params) if jax.default_backend() == "cpu" else params
+    """Returns what `init` and `step` take: the variables, prepared, on the device."""
+    return model.prepare(loaded.variables)
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -80,8 +71,11 @@ def init(params, frame, box, *, config: TrackerConfig) -> State:
     Returns:
       The state for the first `step`; its arrays are stacked where the boxes are.
     """
-    state = _cut_exemplar(whole(frame), box, config=config)
-    return state._replace(exemplar=model.level(_embed(params, state.exemplar)))
+    view, center, size = whole(frame), center_of(box), box[..., 2:]
+    fill = jnp.broadcast_to(view.color, (*center.shape[:-1], 3))
+    sure, doubts = jnp.ones(size.shape[:-1]), jnp.zeros(size.shape[:-1], jnp.int32)
+    state = State(None, center, size, size, fill, sure, sure < 1, doubts)
+    return state._replace(exemplar=responses.look_first(params, view, state, config=config))
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -100,7 +94,7 @@ def step(params, state: State, frame, *, config: TrackerConfig):
     """
 
     view = whole(frame)
-    cut = functools.partial(_cut_searches, view)
+    cut = functools.partial(responses.cut, view)
     return _advance(params, state, cut, view.frame_size, config)
 
 
@@ -121,8 +115,8 @@ def step_many(params, states: State, frames, sizes, *, config: TrackerConfig):
 
     views = View(frames, jnp.zeros_like(sizes), sizes, jnp.float32(sizes))
 
-    def cut(states, config):
-        return jax.vmap(functools.partial(_cut_searches, config=config))(views, states)
+    def cut(states, sides, size):
+        return jax.vmap(functools.partial(responses.cut, size=size))(views, states, sides)
 
     return _advance(params, states, cut, views.frame_size, config)
 
@@ -164,45 +158,13 @@ def respond(params, state: State, frame, *, config: TrackerConfig):
       (logits f32[..., S, 17, 17], sides f32[..., S] of the search squares in frame
       pixels); stacked where the state is.
     """
-    return _respond(params, state, _cut_searches(whole(frame), state, config), config)
-
-
-def _cut_exemplar(view, box, *, config):
-    center, size = center_of(box), box[..., 2:]
-    fill = jnp.broadcast_to(view.color, (*center.shape[:-1], 3))
-    # An object that has grown shows larger in the search, as in a tighter cut of the exemplar.
-    sides = _sides(size, config, "exemplar")[..., ::-1]
-    exemplar = _cut(view, center, sides, fill, EXEMPLAR_SIZE)
-    sure, doubts = jnp.ones(size.shape[:-1]), jnp.zeros(size.shape[:-1], jnp.int32)
-    return State(exemplar, center, size, size, fill, sure, sure < 1, doubts)
-
-
-def _cut_searches(view, state, config):
-    sides = _sides(state.size, config, "search") * (SEARCH_SIZE / EXEMPLAR_SIZE)
-    return _cut(view, state.center, sides, state.fill, SEARCH_SIZE)
-
-
-def _cut(view, center, sides, fill, size):
-    center = center - jnp.broadcast_to(view.corner, center.shape)
-    return crop_pyramid(view.pixels, center, sides, fill, size=size, extent=view.extent)
-
-
-def _sides(size, config, cut):
-    """Returns the sides f32[..., S] of exemplar squares of all scales, f32[..., 1] without."""
-    side = exemplar_side(size, context=config.context)
-    if cut != config.scales_on:
-        return side[..., None]
-    return jnp.multiply.outer(side, scale_factors(config.num_scales, step=config.scale_step))
-
-
-def _embed(params, crops):
-    features = model.embed(params, crops.reshape(-1, *crops.shape[-3:]))
-    return features.reshape(*crops.shape[:-3], *features.shape[1:])
+    cut = functools.partial(responses.cut, whole(frame))
+    return responses.respond(params, state, cut, config=config)
 
 
 def _advance(params, state, cut, frame_size, config):
     def find(state, config):
-        return _find(params, state, cut(state, config=config), frame_size, config=config)
+        return _find(params, state, cut, frame_size, config=config)
 
     found = find(state, config)
     if not config.redetect:
@@ -211,24 +173,18 @@ def _advance(params, state, cut, frame_size, config):
     return lax.cond(jnp.any(found[0].lost), look, lambda found: found, found)
 
 
-def _find(params, state, searches, frame_size, *, config):
-    logits, sides = _respond(params, state, searches, config)
+def _find(params, state, cut, frame_size, *, config):
+    logits, sides = responses.respond(params, state, cut, config=config)
     move = functools.partial(move_to_peak, config=config)
     # Objects share the size of their frame, videos do not.
     for shared in reversed([axis >= frame_size.ndim - 1 for axis in range(logits.ndim - 3)]):
         move = jax.vmap(move, (0, 0, 0, None if shared else 0))
-    state, box, score = move(state, logits, sides, frame_size)
+    state, score = move(state, logits, sides, frame_size)
+    if config.scales_on == "peak" and config.num_scales > 1:
+        at_scales = responses.compare(params, state, cut, config=config)
+        state = grow(state, best_scale(at_scales, config=config), config.num_scales, config=config)
+    box = make_box(state.center, state.size)
     return judge(params, state, score, config=config), box, score
-
-
-def _respond(params, state, searches, config):
-    correlate = jnp.vectorize(
-        lambda *pair: model.cross_correlate_all(*pair), signature="(e,h,w,c),(m,i,j,c)->(e,m,r,q)"
-    )
-    response = correlate(state.exemplar, _embed(params, searches))
-    logits = model.adjust(params, response.reshape(*response.shape[:-4], -1, *response.shape[-2:]))
-    sides = _sides(state.size, config, "search") * (SEARCH_SIZE / EXEMPLAR_SIZE)
-    return logits, jnp.broadcast_to(sides, logits.shape[:-2])
 
 
 @functools.partial(jax.jit, static_argnames="config")

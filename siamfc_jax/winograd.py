@@ -15,9 +15,27 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+MANY_CHANNELS = 48  # into a group, from which on this is the faster form (benchmarks/pieces.py)
+
 # Kernel side -> points, beside infinity. Each pair costs an output a tile and some precision:
 # of float32, 1e-6 of the largest output is lost where the kernel is 3, 1e-5 where it is 5.
 _POINTS = {3: (0, 1, -1), 5: (0, 1, -1, 2, -2, 0.5, -0.5)}
+
+
+def pays(kernel, stride=1) -> bool:
+    """Returns whether a CPU convolves faster so than by a matmul over kernel rows.
+
+    Args:
+      kernel: [k, k, C / groups, D], as of `convolution.convolve`.
+      stride: as of `convolution.convolve`.
+    """
+    size, _, channels, _ = kernel.shape
+    return (
+        stride == 1
+        and size in _POINTS
+        and channels >= MANY_CHANNELS
+        and kernel.dtype == jnp.float32  # a shorter one loses too much
+    )
 
 
 def transform(kernel, groups=1):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siamfc_jax import convolution
+from siamfc_jax import convolution, winograd
 from siamfc_jax.convolution import convolve, correlate, max_pool
 
 # (image height and width, channels in and out, kernel side, stride, groups)
@@ -22,10 +22,11 @@ LAYERS = {
 layers = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS.keys())
 
 
-@pytest.fixture(params=[10**9, 300], ids=["low patches", "high patches"])
+@pytest.fixture(params=[(10**9, 200), (300, 200), (300, 1)], ids=["low", "high", "tiles"])
 def limited(request, monkeypatch):
-    """How high the patches of the matmul form are."""
-    monkeypatch.setattr(convolution, "_MAX_PRODUCTS", request.param)
+    """How high the patches of the matmul form are, and for how many channels tiles replace them."""
+    monkeypatch.setattr(convolution, "_MAX_PRODUCTS", request.param[0])
+    monkeypatch.setattr(winograd, "MANY_CHANNELS", request.param[1])
 
 
 def arrays(layer, dtype=np.float32):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_networks
 
-from siamfc_jax import model
+from siamfc_jax import model, winograd
 from siamfc_jax.config import ModelConfig
 
 VARIABLES = tiny_networks.variables()
@@ -109,7 +109,7 @@ def test_folded_variables_give_the_same_features():
 def test_transformed_kernels_give_the_same_features(monkeypatch):
     folded = model.fold_batch_norm(VARIABLES)
     assert not model.transform_kernels(folded)["transformed"]  # too narrow to pay
-    monkeypatch.setattr(model, "MANY_CHANNELS", 1)
+    monkeypatch.setattr(winograd, "MANY_CHANNELS", 1)
     transformed = model.transform_kernels(folded)
     assert set(transformed["transformed"]) == {f"conv{layer}" for layer in range(2, 6)}
     np.testing.assert_allclose(embed(transformed, IMAGES), embed(folded, IMAGES), atol=2e-4)
@@ -207,11 +207,3 @@ def test_cross_correlation_refuses_batches_of_two_sizes():
 def test_adjust_is_gain_times_response_plus_b():
     logits = model.adjust(VARIABLES, jnp.array([[0.0, 500]]))
     np.testing.assert_allclose(logits, [[-2, -1.5]], rtol=1e-6)
-
-
-def test_level_exemplars_have_the_norm_of_the_middle_one():
-    ones = np.ones((1, 2, 2, 1), np.float32)
-    exemplars = np.concatenate([3 * ones, -2 * ones, 0 * ones])
-    expected = np.concatenate([2 * ones, -2 * ones, 0 * ones])
-    np.testing.assert_allclose(model.level(exemplars), expected)
-    np.testing.assert_array_equal(model.level(exemplars[:1]), exemplars[:1])

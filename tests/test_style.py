@@ -14,12 +14,13 @@ MAX_LINES = 320
 
 # A module may import only modules of the rows above its own.
 LEVELS = [
-    "config geometry metrics signals convolution winograd torch_files groundtruth otb regions "
-    "boxes",
+    "winograd",
+    "config geometry metrics signals convolution torch_files groundtruth otb regions boxes",
     "compilation crops model losses peaks redetection sequences plots display trajectories reports "
     "baselines",
     "checkpoints views confidence video records augment pairs annotations benchmarks vot "
     "html_report",
+    "responses",
     "tracker curation occlusion stills contact_sheet weights widening",
     "datasets evaluation training tracking inspection",
     "shards protocols passes jobs adapters tuning logs validation",

@@ -11,6 +11,7 @@ from siamfc_jax.views import look, whole
 
 CONFIG = TrackerConfig()
 EXEMPLAR = TrackerConfig(scales_on="exemplar")
+PEAK = TrackerConfig(scales_on="peak", num_scales=5, scale_step=1.1)
 REDETECT = TrackerConfig(redetect=True)
 PARAMS = tiny_networks.pixels(128.0)
 
@@ -27,7 +28,9 @@ def step(state, frame, config=CONFIG):
     return tracker.step(PARAMS, state, frame, config=config)
 
 
-@pytest.mark.parametrize("config", [CONFIG, EXEMPLAR, REDETECT], ids=["search", "exemplar", "all"])
+@pytest.mark.parametrize(
+    "config", [CONFIG, EXEMPLAR, PEAK, REDETECT], ids=["search", "exemplar", "peak", "all"]
+)
 @pytest.mark.parametrize(
     "box",
     [
