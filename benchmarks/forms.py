@@ -17,7 +17,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import jax
 
 from siamfc_jax import benchmarks, checkpoints, evaluation, reports, tracker
-from siamfc_jax import model as network
 from siamfc_jax.compilation import keep_memory
 from siamfc_jax.sequences import choose
 
@@ -43,11 +42,8 @@ def main(argv=None) -> int:
     model = checkpoints.load_model(args.weights)
     ours = follow_all(model, sequences)
     jax.clear_caches()
-    with (
-        mock.patch.object(
-            jax.lax, "platform_dependent", lambda *arrays, default, **_: default(*arrays)
-        ),
-        mock.patch.object(network, "transform_kernels", lambda variables: variables),
+    with mock.patch.object(
+        jax.lax, "platform_dependent", lambda *arrays, default, **_: default(*arrays)
     ):
         plain = follow_all(model, sequences)
     print("| sequence | frames | px apart at most | frames over .5 px |\n|---|---:|---:|---:|")

@@ -25,7 +25,6 @@ from siamfc_jax import (
     responses,
     tracker,
     views,
-    winograd,
 )
 from siamfc_jax.compilation import keep_memory
 from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE
@@ -48,16 +47,10 @@ def layers(variables, images):
     """
     for number, groups in enumerate(model.GROUPS, 1):
         layer = variables["params"][f"conv{number}"]
-        transformed = variables.get("transformed", {}).get(f"conv{number}")
-        stride = 2 if number == 1 else 1
+        stride = model.STRIDES[number - 1]
 
-        def convolve(
-            layer, images, stride=stride, groups=groups, last=number == 5, transformed=transformed
-        ):
-            if transformed is None:
-                output = convolution.convolve(images, layer["kernel"], stride, groups)
-            else:
-                output = winograd.convolve(images, transformed)
+        def convolve(layer, images, stride=stride, groups=groups, last=number == 5):
+            output = convolution.convolve(images, layer["kernel"], stride, groups)
             output = output + layer["bias"][None, None, None, :]
             return output if last else jax.nn.relu(output)
 

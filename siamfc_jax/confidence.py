@@ -17,7 +17,7 @@ def share_of_own(params, exemplar, score):
     """Computes what share of the exemplar's response to itself a peak has, biases left out.
 
     Args:
-      params: of `model.prepare`.
+      params: of `model.fold_batch_norm`.
       exemplar: f32[..., S, 6, 6, C]; the middle scale counts.
       score: f32[...] logits.
 
@@ -38,7 +38,7 @@ def judge(params, state, score, *, config: TrackerConfig):
     `found_above`.
 
     Args:
-      params: of `model.prepare`.
+      params: of `model.fold_batch_norm`.
       state: `tracker.State`, that of the frame before in what is written here.
       score: f32[...] logit of the peak.
       config: settings of the tracker.

@@ -168,7 +168,7 @@ def _plain(stride, groups, images, kernel):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _matmuls(stride, groups, images, kernel):
     if winograd.pays(kernel, stride):
-        return winograd.convolve(images, winograd.transform(kernel, groups))
+        return winograd.convolve(images, kernel, groups)
     size, depth = kernel.shape[0], kernel.shape[-1] // groups
     height, width = ((extent - size) // stride + 1 for extent in images.shape[1:3])
     # A patch is `deep` kernel rows high: few make many products, many make many copies.

@@ -5,8 +5,7 @@ f(z, x) = gamma * phi(z) (*) phi(x) + b: `embed` is phi, `cross_correlate` is (*
 training/vid_create_net.m and training/make_siameseFC.m of the authors.
 
 `variables` is what Flax calls by that name: `{"params": ..., "batch_stats": ...}`,
-after `fold_batch_norm` `{"params": ...}` alone, and after `transform_kernels`
-`{"params": ..., "transformed": ...}`. `prepare` makes of it what is fastest.
+or after `fold_batch_norm` `{"params": ...}` alone.
 """
 
 import functools
@@ -16,7 +15,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from siamfc_jax import winograd
 from siamfc_jax.config import ModelConfig
 from siamfc_jax.convolution import convolve, correlate, max_pool
 from siamfc_jax.geometry import EXEMPLAR_SIZE
@@ -35,11 +33,10 @@ def channels(config: ModelConfig) -> tuple[int, ...]:
     return tuple(2 * max(1, round(count * config.width / 2)) for count in CHANNELS)
 
 
-def _convolve(transformed, images, kernel, strides, padding, *, feature_group_count, **_):
-    # Behind the first, the arguments are those of nn.Conv.
+def _convolve(
+    images, kernel, strides, padding, *, feature_group_count, **_
+):  # the signature that nn.Conv calls
     del padding  # always VALID
-    if transformed is not None:
-        return winograd.convolve(images, transformed)
     return convolve(images, kernel, strides[0], feature_group_count)
 
 
@@ -65,7 +62,6 @@ class Embedding(nn.Module):
     def __call__(self, images, *, train=False):
         """Embeds f32[B, H, W, 3] RGB images of 0..255 into [B, h, w, C] features."""
         kernels = (self.first_kernel, *KERNELS[1:])
-        transformed = self.variables.get("transformed", {})
         features = images.astype(self.dtype)
         for layer, (depth, size, groups) in enumerate(
             zip(self.channels, kernels, GROUPS, strict=True), start=1
@@ -79,7 +75,7 @@ class Embedding(nn.Module):
                 # 'xavierimproved' of the authors: N(0, 2 / (k * k * all outputs)).
                 kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
                 dtype=self.dtype,
-                conv_general_dilated=functools.partial(_convolve, transformed.get(f"conv{layer}")),
+                conv_general_dilated=_convolve,
                 name=f"conv{layer}",
             )(features)
             if layer == 5:
@@ -134,7 +130,7 @@ def embed(variables, images):
     """Embeds images with the stored batch statistics.
 
     Args:
-      variables: from `init_variables`, a checkpoint, `fold_batch_norm` or `transform_kernels`.
+      variables: from `init_variables`, a checkpoint, or `fold_batch_norm`.
       images: f32[B, H, W, 3], RGB, 0..255; nothing is subtracted.
 
     Returns:
@@ -249,34 +245,6 @@ def fold_batch_norm(variables):
             }
         folded[name] = params
     return {"params": folded}
-
-
-def transform_kernels(variables):
-    """Adds the kernels in the form of `winograd`, where it pays, for CPUs.
-
-    Args:
-      variables: of `fold_batch_norm`.
-
-    Returns:
-      `{"params", "transformed": {conv2..}}`, with which `embed` gives the same features but
-      for rounding.
-    """
-    transformed = {}
-    for layer, groups in enumerate(GROUPS, start=1):
-        kernel = variables["params"][f"conv{layer}"]["kernel"]
-        if winograd.pays(kernel, STRIDES[layer - 1]):
-            transformed[f"conv{layer}"] = winograd.transform(kernel, groups)
-    return {**variables, "transformed": transformed}
-
-
-def prepare(variables):
-    """Returns variables in the form in which this machine's device embeds fastest.
-
-    Args:
-      variables: as of `init_variables`, or of `fold_batch_norm`.
-    """
-    folded = jax.jit(fold_batch_norm)(variables)
-    return jax.jit(transform_kernels)(folded) if jax.default_backend() == "cpu" else folded
 
 
 def unfold_batch_norm(variables, images):

@@ -33,7 +33,7 @@ def look_first(params, view, state, *, config):
     """Embeds objects in the first frame.
 
     Args:
-      params: of `model.prepare`.
+      params: of `model.fold_batch_norm`.
       view: `views.View`.
       state: `tracker.State`, its exemplar is not looked at.
       config: settings of the tracker.
@@ -66,7 +66,7 @@ def respond(params, state, cut, *, config):
     """Scores every shift of the exemplar at every scale around the last place.
 
     Args:
-      params: of `model.prepare`.
+      params: of `model.fold_batch_norm`.
       state: `tracker.State`.
       cut: `cut` without its view, for one or for several videos.
       config: settings of the tracker.
@@ -83,7 +83,7 @@ def compare(params, state, cut, *, config):
     """Scores the exemplar against what lies at the place of an object, at every scale.
 
     Args:
-      params: of `model.prepare`.
+      params: of `model.fold_batch_norm`.
       state: `tracker.State`, at the new place.
       cut: as of `respond`.
       config: settings of the tracker.

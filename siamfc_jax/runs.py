@@ -103,7 +103,7 @@ def fit(
             config=config,
             settings=settings,
             step=training.parallelize(step),
-            teacher=teacher and training.replicate(model.prepare(teacher.variables)),
+            teacher=teacher and training.replicate(model.fold_batch_norm(teacher.variables)),
             source=source,
             validation=validation,
             workers=workers,

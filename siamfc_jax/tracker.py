@@ -54,8 +54,8 @@ class State(NamedTuple):
 
 
 def prepare(loaded: Model):
-    """Returns what `init` and `step` take: the variables, prepared, on the device."""
-    return model.prepare(loaded.variables)
+    """Returns what `init` and `step` take: the variables, folded, on the device."""
+    return jax.jit(model.fold_batch_norm)(loaded.variables)
 
 
 @functools.partial(jax.jit, static_argnames="config")

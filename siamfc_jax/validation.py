@@ -71,7 +71,7 @@ def score_clip(params, clip: Clip) -> tuple[float, float]:
     """Tracks a clip.
 
     Args:
-      params: of `model.prepare`.
+      params: of `model.fold_batch_norm`.
       clip: of `make_clips`.
 
     Returns:
@@ -88,7 +88,7 @@ def score_pairs(params, batch, *, config: TrainConfig):
     """Scores pairs whose objects lie anywhere within 32 px of the centre.
 
     Args:
-      params: of `model.prepare`.
+      params: of `model.fold_batch_norm`.
       batch: of `pairs.batches`.
       config: nothing but the seed and the radius matters.
 
@@ -126,7 +126,7 @@ def validate(variables, source, *, config: TrainConfig, stopped=lambda: False):
       stopped: loss, center_error and center_error_still of the pairs; success and
       success_still of the clips, if a track has 8 usable frames.
     """
-    params = model.prepare(variables)
+    params = jax.device_put(model.fold_batch_norm(variables))
     scores, pictures = [], []
     stream = pairs.batches(source, batch_size=BATCH, start=0, stop=PAIRS // BATCH)
     for batch in stream:

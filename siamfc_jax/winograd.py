@@ -3,8 +3,7 @@
 A tile of m x m outputs of a k x k kernel takes (m + k - 1)^2 multiplications a channel pair
 in place of (m k)^2: 16 for 36 where k is 3, 64 for 400 where k is 5. Images and kernels are
 combined linearly, multiplied place by place, and the products combined again; over all
-tiles and channels the multiplication of one place is a matmul. The kernel's share of it
-is done once, by `transform`.
+tiles and channels the multiplication of one place is a matmul.
 Lavin and Gray 2016, "Fast algorithms for convolutional neural networks"; the matrices are
 those of Toom and Cook: a product of polynomials, from its values at a few points.
 """
@@ -38,47 +37,35 @@ def pays(kernel, stride=1) -> bool:
     )
 
 
-def transform(kernel, groups=1):
-    """Prepares a kernel for `convolve`.
+def convolve(images, kernel, groups=1):
+    """Convolves images; stride 1, no padding.
 
     Args:
+      images: f32[B, H, W, C].
       kernel: f32[k, k, C / groups, D], k 3 or 5.
       groups: as of `convolution.convolve`.
 
     Returns:
-      f32[groups, n, n, C / groups, D / groups], n = 4 for k = 3, 8 for k = 5.
-    """
-    _, kernel_matrix, _ = _matrices(kernel.shape[0])
-    rows = jnp.stack(_combine(kernel_matrix, list(kernel)))
-    places = jnp.stack(_combine(kernel_matrix, list(rows.swapaxes(0, 1))), axis=1)
-    return jnp.stack(jnp.split(places, groups, axis=-1))
-
-
-def convolve(images, transformed):
-    """Convolves images with a kernel that was transformed; stride 1, no padding.
-
-    Args:
-      images: f32[B, H, W, C].
-      transformed: of `transform`.
-
-    Returns:
       f32[B, H - k + 1, W - k + 1, D], as `convolution.convolve` but for rounding.
     """
+    size = kernel.shape[0]
+    _, matrix, _ = _matrices(size)
+    rows = jnp.stack(_combine(matrix, list(kernel)))
+    places = jnp.stack(_combine(matrix, list(rows.swapaxes(0, 1))), axis=1)
+    kernels = jnp.split(places, groups, axis=-1)
     # One image at a time, so that the products stay in the cache.
-    return lax.map(functools.partial(_convolve_image, transformed), images)
+    return lax.map(functools.partial(_convolve_image, size, kernels), images)
 
 
-def _convolve_image(transformed, image):
-    groups, span, _, _, _ = transformed.shape
-    size = {len(points) + 1: side for side, points in _POINTS.items()}[span]
+def _convolve_image(size, kernels, image):
     image_matrix, _, output_matrix = _matrices(size)
-    tile = span - size + 1
+    tile, span = output_matrix.shape
     height, width = (extent - size + 1 for extent in image.shape[:2])
     down, across = -(-height // tile), -(-width // tile)
     margins = (count * tile - extent for count, extent in ((down, height), (across, width)))
     image = jnp.pad(image, (*((0, margin) for margin in margins), (0, 0)))
     outputs = []
-    for part, kernel in zip(jnp.split(image, groups, -1), transformed, strict=True):
+    for part, kernel in zip(jnp.split(image, len(kernels), -1), kernels, strict=True):
         rows = jnp.stack(_combine(image_matrix, _shifts(part, span, tile, down, axis=0)))
         places = _combine(image_matrix, _shifts(rows, span, tile, across, axis=2))
         places = jnp.stack(places, axis=1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_networks
 
-from siamfc_jax import model, winograd
+from siamfc_jax import model
 from siamfc_jax.config import ModelConfig
 
 VARIABLES = tiny_networks.variables()
@@ -104,15 +104,6 @@ def test_folded_variables_give_the_same_features():
     assert set(folded["params"]) == {"adjust", *(f"conv{layer}" for layer in range(1, 6))}
     np.testing.assert_allclose(embed(folded, IMAGES), embed(VARIABLES, IMAGES), atol=2e-4)
     assert model.fold_batch_norm(folded) is folded
-
-
-def test_transformed_kernels_give_the_same_features(monkeypatch):
-    folded = model.fold_batch_norm(VARIABLES)
-    assert not model.transform_kernels(folded)["transformed"]  # too narrow to pay
-    monkeypatch.setattr(winograd, "MANY_CHANNELS", 1)
-    transformed = model.transform_kernels(folded)
-    assert set(transformed["transformed"]) == {f"conv{layer}" for layer in range(2, 6)}
-    np.testing.assert_allclose(embed(transformed, IMAGES), embed(folded, IMAGES), atol=2e-4)
 
 
 def test_normalisation_put_back_changes_nothing():

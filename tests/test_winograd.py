@@ -7,10 +7,7 @@ from test_convolution import convolve_loop
 
 from siamfc_jax import winograd
 
-
-def apply(images, kernel, groups=1):
-    transformed = jax.jit(winograd.transform, static_argnums=1)(kernel, groups)
-    return jax.jit(winograd.convolve)(images, transformed)
+apply = jax.jit(winograd.convolve, static_argnums=2)
 
 
 @pytest.mark.parametrize("size", winograd._POINTS)
