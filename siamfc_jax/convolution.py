@@ -212,7 +212,7 @@ def _matmuls_backward(stride, groups, residuals, cotangent):
     else:  # the first layer's, for which no training asks
         _, pull = jax.vjp(lambda x: _plain(stride, groups, x, kernel), images)
         (images_gradient,) = pull(cotangent)
-    return images_gradient, _kernel_gradient(stride, groups, kernel.shape, images, cotangent)
+    return images_gradient, _kernel_gradient(stride, groups, kernel, images, cotangent)
 
 
 _matmuls.defvjp(_matmuls_forward, _matmuls_backward)
@@ -227,7 +227,11 @@ def _images_gradient(groups, kernel, cotangent):
     return _matmuls(1, groups, jnp.pad(cotangent, ((0, 0), margin, margin, (0, 0))), turned)
 
 
-def _kernel_gradient(stride, groups, shape, images, cotangent):
+def _kernel_gradient(stride, groups, kernel, images, cotangent):
+    if winograd.pays(kernel, stride):
+        return winograd.kernel_gradient(images, cotangent, len(kernel), groups)
+    shape = kernel.shape
+
     def add_image(total, pair):
         gradients = []
         for part, outer in zip(*(jnp.split(array, groups, -1) for array in pair), strict=True):

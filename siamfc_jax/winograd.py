@@ -50,36 +50,83 @@ def convolve(images, kernel, groups=1):
     """
     size = kernel.shape[0]
     _, matrix, _ = _matrices(size)
-    rows = jnp.stack(_combine(matrix, list(kernel)))
-    places = jnp.stack(_combine(matrix, list(rows.swapaxes(0, 1))), axis=1)
-    kernels = jnp.split(places, groups, axis=-1)
+    kernels = jnp.split(_both_sides(matrix, list(kernel), _columns), groups, axis=-1)
     # One image at a time, so that the products stay in the cache.
     return lax.map(functools.partial(_convolve_image, size, kernels), images)
 
 
+def kernel_gradient(images, cotangent, size, groups=1):
+    """Returns the gradient of `convolve` in its kernel, f32[k, k, C / groups, D].
+
+    Args:
+      images: f32[B, H, W, C].
+      cotangent: f32[B, H - k + 1, W - k + 1, D], of the outputs.
+      size: side of the kernel.
+      groups: as of `convolve`.
+    """
+    image_matrix, kernel_matrix, output_matrix = _matrices(size)
+    tile, span = output_matrix.shape
+
+    def add_image(totals, pair):
+        image, outer = (_whole_tiles(array, cotangent.shape[1:3], tile) for array in pair)
+        parts = [jnp.split(array, groups, -1) for array in (image, outer)]
+        gradients = []
+        for part, outputs in zip(*parts, strict=True):
+            places = _tiles(image_matrix, part, tile)
+            outputs = _both_sides(
+                output_matrix.T,
+                [outputs[i::tile] for i in range(tile)],
+                lambda rows: [rows[:, :, i::tile] for i in range(tile)],
+            )
+            gradients.append(jnp.einsum("ijhwc,ijhwd->ijcd", places, outputs))
+        return [total + new for total, new in zip(totals, gradients, strict=True)], None
+
+    shape = (span, span, images.shape[-1] // groups, cotangent.shape[-1] // groups)
+    totals, _ = lax.scan(add_image, [jnp.zeros(shape)] * groups, (images, cotangent))
+    return _both_sides(kernel_matrix.T, list(jnp.concatenate(totals, axis=-1)), _columns)
+
+
 def _convolve_image(size, kernels, image):
     image_matrix, _, output_matrix = _matrices(size)
-    tile, span = output_matrix.shape
+    tile = len(output_matrix)
     height, width = (extent - size + 1 for extent in image.shape[:2])
-    down, across = -(-height // tile), -(-width // tile)
-    margins = (count * tile - extent for count, extent in ((down, height), (across, width)))
-    image = jnp.pad(image, (*((0, margin) for margin in margins), (0, 0)))
+    image = _whole_tiles(image, (height, width), tile)
     outputs = []
     for part, kernel in zip(jnp.split(image, len(kernels), -1), kernels, strict=True):
-        rows = jnp.stack(_combine(image_matrix, _shifts(part, span, tile, down, axis=0)))
-        places = _combine(image_matrix, _shifts(rows, span, tile, across, axis=2))
-        places = jnp.stack(places, axis=1)
-        products = jnp.einsum("ijhwc,ijcd->ijhwd", places, kernel)
+        products = jnp.einsum("ijhwc,ijcd->ijhwd", _tiles(image_matrix, part, tile), kernel)
         halves = jnp.stack(_combine(output_matrix, list(products)), axis=2)
         whole = jnp.stack(_combine(output_matrix, list(halves)), axis=3)
-        outputs.append(whole.reshape(down * tile, across * tile, -1)[:height, :width])
+        rows, _, columns, _, depth = whole.shape
+        outputs.append(whole.reshape(rows * tile, columns * tile, depth)[:height, :width])
     return jnp.concatenate(outputs, axis=-1)
 
 
-def _shifts(array, span, tile, count, *, axis):
-    """Returns the first, second, ... row of every tile; `span` of them, as tiles overlap."""
-    stop = (count - 1) * tile + 1
-    return [lax.slice_in_dim(array, i, i + stop, tile, axis) for i in range(span)]
+def _whole_tiles(array, outputs, tile):
+    """Pads an array [h, w, C] for so many rows and columns of outputs, rounded up to tiles."""
+    margins = (-count % tile for count in outputs)
+    return jnp.pad(array, (*((0, margin) for margin in margins), (0, 0)))
+
+
+def _tiles(matrix, image, tile):
+    """Returns the transform [n, n, rows of tiles, columns of tiles, C] of an image [H, W, C]."""
+    span = len(matrix)
+
+    def shifts(array, axis):  # the first, second ... row of every tile; tiles overlap
+        count = (array.shape[axis] - span) // tile + 1
+        stop = (count - 1) * tile + 1
+        return [lax.slice_in_dim(array, i, i + stop, tile, axis) for i in range(span)]
+
+    return _both_sides(matrix, shifts(image, 0), lambda rows: shifts(rows, 2))
+
+
+def _both_sides(matrix, parts, split):
+    """Combines parts, then what `split` makes of the stack of them; returns [i, j, ...]."""
+    rows = jnp.stack(_combine(matrix, parts))
+    return jnp.stack(_combine(matrix, split(rows)), axis=1)
+
+
+def _columns(array):
+    return list(array.swapaxes(0, 1))
 
 
 def _combine(matrix, parts):
