@@ -27,15 +27,14 @@ def step(state, frame, config=CONFIG):
     return tracker.step(PARAMS, state, frame, config=config)
 
 
-@pytest.mark.parametrize("config", [CONFIG, EXEMPLAR, PEAK], ids=["search", "exemplar", "peak"])
 @pytest.mark.parametrize(
-    "box",
+    ("box", "config"),
     [
-        [200, 150, 40, 30],
-        [-15, -10, 40, 30],  # over the left top corner
-        [480, 340, 40, 30],  # over the right bottom one
-        [30, 40, 400, 250],  # a search larger than the frame
-        [[60, 70, 20, 30], [300, 200, 50, 40]],
+        ([200, 150, 40, 30], CONFIG),
+        ([-15, -10, 40, 30], EXEMPLAR),  # over the left top corner
+        ([480, 340, 40, 30], PEAK),  # over the right bottom one
+        ([30, 40, 400, 250], CONFIG),  # a search larger than the frame
+        ([[60, 70, 20, 30], [300, 200, 50, 40]], PEAK),
     ],
     ids=["inside", "left top", "right bottom", "large", "two"],
 )
