@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from siamfc_jax import evaluation, tracker
+from siamfc_jax.views import look
 
 ROOM = 128  # px by which the shared frame grows: each of its sizes compiles once more
 
@@ -25,7 +26,8 @@ class _Run:
         frame = sequence.frames[0]
         read = time.perf_counter()
         self.name, self.frames = name, sequence.frames
-        self.state = jax.block_until_ready(tracker.init(params, frame, box, config=config))
+        view = look(frame, box, config=config, first=True)
+        self.state = jax.block_until_ready(tracker.init(params, view, box, config=config))
         self.steps = [evaluation.Step(box, np.nan, time.perf_counter() - read, read - began, 0.0)]
 
     def ended(self):

@@ -34,6 +34,7 @@ def test_defaults_are_the_authors():
         (ModelConfig, "first_kernel", 9, "first_kernel must be 7 or 11, got 9"),
         (TrackerConfig, "num_scales", 4, "num_scales must be odd and positive, got 4"),
         (TrackerConfig, "num_scales", -1, "num_scales must be odd and positive, got -1"),
+        (TrackerConfig, "scales_on", "all", "scales_on must be search, peak or exemplar, got all"),
         (TrackerConfig, "scale_step", 0.9, "scale_step must be at least 1, got 0.9"),
         (TrackerConfig, "scale_step", NAN, "scale_step must be at least 1, got nan"),
         (TrackerConfig, "scale_penalty", 1.1, r"scale_penalty must lie in \[0, 1\], got 1.1"),
