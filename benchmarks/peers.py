@@ -37,15 +37,15 @@ def ours(job):
     params = tracker.prepare(Model({"params": params}, ModelConfig(), config))
 
     def start(frame, boxes):
-        view = look(frame, boxes, config=config, first=True)
-        return tracker.init(params, view, boxes, config=config), boxes
+        view = look(frame, boxes, config=config)
+        return tracker.init(params, view, boxes, config=config), boxes, view
 
     def follow(last, frame):
-        state, boxes = last
-        view = look(frame, boxes, config=config)
+        state, boxes, view = last
+        view = look(frame, boxes, view, config=config)
         state, *found = tracker.step(params, state, view, config=config)
         boxes, _ = jax.device_get(found)
-        return (state, boxes), boxes
+        return (state, boxes, view), boxes
 
     return start, follow
 

@@ -71,7 +71,8 @@ def pieces(params, height, settings):
     size = height / 6
     box = np.float32([frame.shape[1] / 2 - size / 2, height / 2 - size / 2, size, size])
     state = tracker.init(params, frame, box, config=settings)
-    look = functools.partial(views.look, frame, box, config=settings)
+    first = views.look(frame, box, config=settings)
+    look = functools.partial(views.look, frame, box, first, config=settings)
     yield "view", look, (), None
     yield "upload", jax.device_put, (look(),), None
     _, sides = tracker.respond(params, state, frame, config=settings)

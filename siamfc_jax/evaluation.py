@@ -56,13 +56,12 @@ def siamfc(params, *, config):
     def track(frames, box):
         frames = iter(frames)
         frame = next(frames)
-        view = look(frame, box, config=config, first=True)
+        view = look(frame, box, config=config)
         state = tracker.init(params, view, box, config=config)
-        warm_up = view._replace(color=None)
-        jax.block_until_ready(tracker.step(params, state, warm_up, config=config))
+        jax.block_until_ready(tracker.step(params, state, view, config=config))
         yield box, np.nan, False
         for frame in frames:
-            view = look(frame, box, config=config)
+            view = look(frame, box, view, config=config)
             state, *found = tracker.step(params, state, view, config=config)
             box, score, lost = jax.device_get((*found, state.lost))
             yield box, score, lost

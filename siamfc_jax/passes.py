@@ -26,7 +26,7 @@ class _Run:
         frame = sequence.frames[0]
         read = time.perf_counter()
         self.name, self.frames = name, sequence.frames
-        view = look(frame, box, config=config, first=True)
+        view = look(frame, box, config=config)
         self.state = jax.block_until_ready(tracker.init(params, view, box, config=config))
         self.steps = [evaluation.Step(box, np.nan, time.perf_counter() - read, read - began, 0.0)]
 

@@ -64,7 +64,7 @@ def init(params, frame, box, *, config: TrackerConfig) -> State:
 
     Args:
       params: of `prepare`.
-      frame: u8[H, W, 3] RGB, or a `views.View` of it with its mean colour.
+      frame: u8[H, W, 3] RGB, or a `views.View` of it.
       box: f32[4] `[x, y, w, h]` in frame pixels, see `geometry.check_box`; or f32[N, 4].
       config: settings of the tracker.
 
@@ -113,7 +113,8 @@ def step_many(params, states: State, frames, sizes, *, config: TrackerConfig):
       (new states, boxes f32[V, ..., 4], scores f32[V, ...]).
     """
 
-    views = View(frames, jnp.zeros_like(sizes), sizes, jnp.float32(sizes))
+    nothing = jnp.zeros_like(sizes)
+    views = View(frames, nothing, sizes, jnp.float32(sizes), nothing)
 
     def cut(states, sides, size):
         return jax.vmap(functools.partial(responses.cut, size=size))(views, states, sides)
@@ -233,7 +234,7 @@ class Tracker:
         loaded = weights if isinstance(weights, Model) else load_model(weights)
         self.params = prepare(loaded)
         self.config = config or loaded.tracker_config
-        self.state = None
+        self.state = self._view = None
         self.confidence, self.lost = 0.0, False
 
     def init(self, frame, box) -> None:
@@ -248,8 +249,8 @@ class Tracker:
         """
         frame = check_frame(frame)
         box = check_box(box, frame.shape)
-        view = look(frame, box, config=self.config, first=True)
-        self._keep(init(self.params, view, box, config=self.config))
+        self._view = look(frame, box, config=self.config)
+        self._keep(init(self.params, self._view, box, config=self.config))
 
     def update(self, frame):
         """Finds the object in the next frame.
@@ -266,8 +267,9 @@ class Tracker:
         if self.state is None:
             raise ValueError("update was called before init; give the first frame and its box")
         frame = check_frame(frame)
-        view = look(frame, make_box(self.state.center, self.state.size), config=self.config)
-        state, box, score = step(self.params, self.state, view, config=self.config)
+        last = make_box(self.state.center, self.state.size)
+        self._view = look(frame, last, self._view, config=self.config)
+        state, box, score = step(self.params, self.state, self._view, config=self.config)
         self._keep(state)
         return np.asarray(box), float(score)
 

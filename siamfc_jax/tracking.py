@@ -52,20 +52,19 @@ def follow(params, frames, boxes, *, config: TrackerConfig, chunk: int = 1) -> I
       An iterator of what was found, the given boxes first.
     """
     number, frame = next(frames)
-    view = look(frame, boxes, config=config, first=True)
+    view = look(frame, boxes, config=config)
     states = tracker.init(params, view, boxes, config=config)
-    warm_up = view._replace(color=None)
-    jax.block_until_ready(tracker.step(params, states, warm_up, config=config))
+    jax.block_until_ready(tracker.step(params, states, view, config=config))
     scores = np.full(len(boxes), np.nan, np.float32)
     given = Found(number, frame, boxes, scores, *_certainty(states), states, 0.0)
     if chunk == 1:
-        return _steps(params, given, frames, config)
+        return _steps(params, given, view, frames, config)
     together = np.stack([frame] * chunk)
     jax.block_until_ready(tracker.step_through(params, states, together, config=config))
-    return _chunks(params, given, frames, config, chunk)
+    return _chunks(params, given, view, frames, config, chunk)
 
 
-def _chunks(params, given, frames, config, chunk):
+def _chunks(params, given, view, frames, config, chunk):
     yield given
     last = given
     while True:
@@ -76,7 +75,7 @@ def _chunks(params, given, frames, config, chunk):
         except ValueError as error:  # after what was read before it
             failure = error
         if len(part) < chunk:  # another length would compile once more
-            yield from itertools.islice(_steps(params, last, iter(part), config), 1, None)
+            yield from itertools.islice(_steps(params, last, view, iter(part), config), 1, None)
             if failure:
                 raise failure
             return
@@ -98,12 +97,12 @@ def _chunks(params, given, frames, config, chunk):
         last = given._replace(states=states, boxes=boxes[-1])
 
 
-def _steps(params, given, frames, config):
+def _steps(params, given, view, frames, config):
     yield given
     states, boxes = given.states, given.boxes
     for number, frame in frames:
         before, started = states, time.perf_counter()
-        view = look(frame, boxes, config=config)
+        view = look(frame, boxes, view, config=config)
         states, *found = tracker.step(params, states, view, config=config)
         boxes, scores = map(np.asarray, found)
         seconds = time.perf_counter() - started

@@ -25,14 +25,14 @@ class View(NamedTuple):
       corner: i32[2] `(x, y)` in the frame of the left top pixel.
       extent: i32[2] width and height of the part.
       frame_size: f32[2] width and height of the frame.
-      color: f32[3] mean colour of the frame, which only `tracker.init` needs; or None.
+      color: f32[3] mean colour of the first frame, which `tracker.init` needs.
     """
 
     pixels: jax.Array
     corner: jax.Array
     extent: jax.Array
     frame_size: jax.Array
-    color: jax.Array | None = None
+    color: jax.Array
 
 
 def whole(frame) -> View:
@@ -43,16 +43,16 @@ def whole(frame) -> View:
     return View(frame, np.zeros_like(size), size, np.float32(size), mean_color(frame))
 
 
-def look(frame, boxes, *, config: TrackerConfig, first: bool = False) -> View:
-    """Takes out of a frame what `tracker.step` needs of it, and `tracker.init`.
+def look(frame, boxes, last: View | None = None, *, config: TrackerConfig) -> View:
+    """Takes out of a frame what `tracker.init` and `tracker.step` need of it.
 
     With `redetect` that is all of it.
 
     Args:
       frame: u8[H, W, 3], a NumPy array.
-      boxes: f32[4] or f32[N, 4], those of the frame before, or that `init` gets.
+      boxes: f32[4] or f32[N, 4], those of the frame before; in the first frame those in it.
+      last: view of the frame before, None in the first frame. The shape stays, if it suffices.
       config: settings of the tracker.
-      first: whether it is for `init`.
 
     Returns:
       A view of NumPy arrays with which both give what the frame gives.
@@ -67,19 +67,21 @@ def look(frame, boxes, *, config: TrackerConfig, first: bool = False) -> View:
         low = np.floor(np.min(center_of(boxes) - reach[:, None], axis=0))
         high = np.ceil(np.max(center_of(boxes) + reach[:, None], axis=0))
     low, high = (np.clip(corner, 0, frame_size).astype(int) for corner in (low, high))
-    # Powers of two, so that an object has to double before a step is compiled once more; as
-    # high and wide as the frame is at most, and this to a fourth of a power of two.
-    largest = 1 << int(np.max(high - low) - 1).bit_length()
-    shape = np.minimum(largest, [_round_up(int(side)) for side in frame_size])
+    shape = None if last is None else np.array(last.pixels.shape[1::-1])
+    if shape is None or (high - low > shape).any():
+        # A power of two with room for an object twice as large, so that a video seldom needs
+        # another one; at most that of the frame, to a fourth of a power of two.
+        room = 2 << int(np.max(high - low) - 1).bit_length()
+        shape = np.minimum(room, [_round_up(int(side)) for side in frame_size])
     corner = np.clip(low, 0, np.maximum(frame_size - shape, 0))
     part = frame[corner[1] :, corner[0] :][: shape[1], : shape[0]]
     extent = part.shape[1::-1]
-    if part.shape[:2] == tuple(shape[::-1]):
+    if extent == tuple(shape):
         pixels = np.ascontiguousarray(part)
     else:
         pixels = np.empty((*shape[::-1], 3), np.uint8)
         pixels[: extent[1], : extent[0]] = part
-    color = np.asarray(mean_color(jnp.asarray(frame))) if first else None
+    color = np.asarray(mean_color(jnp.asarray(frame))) if last is None else last.color
     return View(pixels, np.int32(corner), np.int32(extent), np.float32(frame_size), color)
 
 

@@ -42,10 +42,10 @@ def test_a_view_gives_what_the_frame_gives(box, config):
     first, second = frame_of(500, 360), frame_of(500, 360, seed=1)
     box = np.float32(box)
     expected = init(first, box, config)
-    state = init(look(first, box, config=config, first=True), box, config)
+    state = init(look(first, box, config=config), box, config)
     for ours, theirs in zip(state, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
-    view = look(second, box, config=config)
+    view = look(second, box, look(first, box, config=config), config=config)
     # From the same state; a position counted from another corner is rounded elsewhere.
     for ours, theirs in zip(
         jax.tree.leaves(step(expected, view, config)),
@@ -76,36 +76,46 @@ def test_what_lies_beside_the_frame_is_not_seen():
 
 def test_a_small_object_in_a_large_frame_needs_little_of_it():
     view = look(np.zeros((2160, 3840, 3), np.uint8), [1900, 1000, 60, 60], config=CONFIG)
-    assert view.pixels.shape == (256, 256, 3)
+    assert view.pixels.shape == (512, 512, 3)  # the search takes 252
     np.testing.assert_array_equal(view.frame_size, [3840, 2160])
-    near = np.array([1930, 1030]) - view.corner
-    assert (near > 125).all()
-    assert (near < 131).all()
+    left_top = np.array([1930, 1030]) - view.corner
+    assert (left_top > 252 / 2).all()
+    assert (view.extent - left_top > 252 / 2).all()
 
 
 def test_frames_of_many_sizes_make_few_compilations():
-    sizes = [(500, 360), (640, 480), (1280, 720), (1921, 1081), (501, 333)]
-    shapes = {
-        look(np.zeros((h, w, 3), np.uint8), [200, 150, 50, 40], config=CONFIG).pixels.shape
-        for w, h in sizes
-    }
-    assert shapes == {(256, 256, 3)}
-    before = tracker.step._cache_size()
-    for width, height in sizes:
-        frame = frame_of(width, height)
-        state = init(look(frame, [200, 150, 50, 40], config=CONFIG, first=True), [200, 150, 50, 40])
-        step(state, look(frame, [200, 150, 50, 40], config=CONFIG))
-    assert tracker.step._cache_size() - before <= 1
+    sizes, box = [(640, 520), (1280, 720), (1921, 1081), (801, 533)], [200, 150, 50, 40]
+    frames = [np.zeros((height, width, 3), np.uint8) for width, height in sizes]
+    shapes = {look(frame, box, config=CONFIG).pixels.shape for frame in frames}
+    assert shapes == {(512, 512, 3)}
+    before = tracker.init._cache_size() + tracker.step._cache_size()
+    for frame in frames:
+        view = look(frame, box, config=CONFIG)
+        step(init(view, box), view)
+    assert tracker.init._cache_size() + tracker.step._cache_size() - before <= 2
 
 
-def test_an_object_may_grow_to_its_double_before_the_shape_changes():
+def test_the_shape_stays_until_the_object_is_twice_as_large():
     frame = np.zeros((2000, 2000, 3), np.uint8)
-    shapes = [
-        look(frame, [1000 - s / 2, 1000 - s / 2, s, s], config=CONFIG).pixels.shape[0]
-        for s in range(10, 400)
-    ]
-    assert set(shapes) == {64, 128, 256, 512, 1024, 2048}
+    view, shapes = None, []
+    for side in [*range(60, 300), *range(300, 10, -1)]:
+        box = [1000 - side / 2, 1000 - side / 2, side, side]
+        view = look(frame, box, view, config=CONFIG)
+        shapes.append(view.pixels.shape[0])
+    assert set(shapes) == {512, 2048}  # the search takes 250 to 1250
     assert shapes == sorted(shapes)
+    assert shapes[60] == 512
+
+
+def test_the_shape_suits_frames_that_become_smaller_and_larger():
+    box, view = [200, 150, 40, 30], None
+    for width, height in [(500, 360), (260, 200), (900, 700)]:
+        frame = frame_of(width, height)
+        view = look(frame, box, view, config=CONFIG)
+        assert view.pixels.shape == (384, 512, 3)
+        left, top = view.corner
+        seen = frame[top : top + view.extent[1], left : left + view.extent[0]]
+        np.testing.assert_array_equal(view.pixels[: view.extent[1], : view.extent[0]], seen)
 
 
 def test_all_of_a_frame_is_a_view_and_stays_one():
