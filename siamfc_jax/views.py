@@ -14,6 +14,7 @@ from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import mean_color
 from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE, center_of, exemplar_side
 
+ROOM = 1024  # px
 MARGIN = 2  # px: a crop mixes neighbours, and a box is a rounded centre and size
 
 
@@ -69,9 +70,11 @@ def look(frame, boxes, last: View | None = None, *, config: TrackerConfig) -> Vi
     low, high = (np.clip(corner, 0, frame_size).astype(int) for corner in (low, high))
     shape = None if last is None else np.array(last.pixels.shape[1::-1])
     if shape is None or (high - low > shape).any():
-        # A power of two with room for an object twice as large, so that a video seldom needs
-        # another one; at most that of the frame, to a fourth of a power of two.
-        room = 2 << int(np.max(high - low) - 1).bit_length()
+        # A power of two; where that copies little, with room for an object twice as large, so
+        # that a video seldom needs another one. At most that of the frame, to a fourth of a
+        # power of two.
+        room = 1 << int(np.max(high - low) - 1).bit_length()
+        room = max(room, min(2 * room, ROOM))
         shape = np.minimum(room, [_round_up(int(side)) for side in frame_size])
     corner = np.clip(low, 0, np.maximum(frame_size - shape, 0))
     part = frame[corner[1] :, corner[0] :][: shape[1], : shape[0]]

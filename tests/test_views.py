@@ -95,16 +95,18 @@ def test_frames_of_many_sizes_make_few_compilations():
     assert tracker.init._cache_size() + tracker.step._cache_size() - before <= 2
 
 
-def test_the_shape_stays_until_the_object_is_twice_as_large():
+def test_the_shape_stays_while_the_object_grows():
     frame = np.zeros((2000, 2000, 3), np.uint8)
     view, shapes = None, []
     for side in [*range(60, 300), *range(300, 10, -1)]:
         box = [1000 - side / 2, 1000 - side / 2, side, side]
         view = look(frame, box, view, config=CONFIG)
         shapes.append(view.pixels.shape[0])
-    assert set(shapes) == {512, 2048}  # the search takes 250 to 1250
+    assert set(shapes) == {512, 1024, 2048}  # the search takes 250 to 1250
     assert shapes == sorted(shapes)
     assert shapes[60] == 512
+    large = look(np.zeros((2160, 3840, 3), np.uint8), [1500, 800, 300, 300], config=CONFIG)
+    assert large.pixels.shape == (2048, 2048, 3)  # the search takes 1250, and no more is copied
 
 
 def test_the_shape_suits_frames_that_become_smaller_and_larger():
