@@ -14,7 +14,7 @@ from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import mean_color
 from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE, center_of, exemplar_side
 
-ROOM = 1024  # px
+UNIT, ROOM = 256, 1024  # px
 MARGIN = 2  # px: a crop mixes neighbours, and a box is a rounded centre and size
 
 
@@ -71,9 +71,9 @@ def look(frame, boxes, last: View | None = None, *, config: TrackerConfig) -> Vi
     shape = None if last is None else np.array(last.pixels.shape[1::-1])
     if shape is None or (high - low > shape).any():
         # A power of two; where that copies little, with room for an object twice as large, so
-        # that a video seldom needs another one. At most that of the frame, to a fourth of a
-        # power of two.
-        room = 1 << int(np.max(high - low) - 1).bit_length()
+        # that a video seldom needs another one. At most that of the frame, to UNIT or, where
+        # that is more, to a fourth of a power of two.
+        room = max(UNIT, 1 << int(np.max(high - low) - 1).bit_length())
         room = max(room, min(2 * room, ROOM))
         shape = np.minimum(room, [_round_up(int(side)) for side in frame_size])
     corner = np.clip(low, 0, np.maximum(frame_size - shape, 0))
@@ -89,5 +89,5 @@ def look(frame, boxes, last: View | None = None, *, config: TrackerConfig) -> Vi
 
 
 def _round_up(side):
-    unit = max(1, (1 << side.bit_length()) // 8)
+    unit = max(UNIT, (1 << side.bit_length()) // 8)
     return -(-side // unit) * unit
