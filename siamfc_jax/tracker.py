@@ -92,7 +92,6 @@ def step(params, state: State, frame, *, config: TrackerConfig):
       (new state, box f32[4] in frame pixels, score f32[] logit of the peak); all
       stacked where the state is.
     """
-
     view = whole(frame)
     cut = functools.partial(responses.cut, view)
     return _advance(params, state, cut, view.frame_size, config)
@@ -112,7 +111,6 @@ def step_many(params, states: State, frames, sizes, *, config: TrackerConfig):
     Returns:
       (new states, boxes f32[V, ..., 4], scores f32[V, ...]).
     """
-
     nothing = jnp.zeros_like(sizes)
     views = View(frames, nothing, sizes, jnp.float32(sizes), nothing)
 
@@ -181,7 +179,7 @@ def _find(params, state, cut, frame_size, *, config):
     for shared in reversed([axis >= frame_size.ndim - 1 for axis in range(logits.ndim - 3)]):
         move = jax.vmap(move, (0, 0, 0, None if shared else 0))
     state, score = move(state, logits, sides, frame_size)
-    if config.scales_on == "peak" and config.num_scales > 1:
+    if config.scales_on == "peak" and config.num_scales > 1:  # else the search has told the scale
         at_scales = responses.compare(params, state, cut, config=config)
         state = grow(state, best_scale(at_scales, config=config), config.num_scales, config=config)
     box = make_box(state.center, state.size)
