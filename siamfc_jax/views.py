@@ -1,7 +1,7 @@
 """The part of a frame that a step looks at: little to upload, and of few shapes.
 
 A jitted step is compiled for a shape. Frames come in all of them, parts of frames in few:
-another video of another size begins at once, and a large one is not copied as a whole.
+less is compiled, and a large frame is not copied as a whole.
 """
 
 from typing import NamedTuple
