@@ -16,16 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import jax
 import jax.numpy as jnp
 
-from siamfc_jax import (
-    checkpoints,
-    config,
-    convolution,
-    model,
-    peaks,
-    responses,
-    tracker,
-    views,
-)
+from siamfc_jax import checkpoints, config, convolution, model, peaks, responses, tracker, views
 from siamfc_jax.compilation import keep_memory
 from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE
 

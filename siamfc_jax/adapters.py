@@ -86,9 +86,12 @@ def warm_up(tracker: Tracker, frame_size: tuple[int, int]) -> None:
       tracker: ours; it forgets its object.
       frame_size: (width, height).
     """
-    frame = np.zeros((frame_size[1], frame_size[0], 3), np.uint8)
-    tracker.init(frame, [frame_size[0] / 4, frame_size[1] / 4, frame_size[0] / 8, 16])
-    tracker.update(frame)
+    width, height = frame_size
+    frame, side = np.zeros((height, width, 3), np.uint8), 16
+    while side < 2 * max(frame_size):  # a view has another shape at another power of two
+        tracker.init(frame, [(width - side) / 2, (height - side) / 2, side, side])
+        tracker.update(frame)
+        side *= 2
 
 
 def _size(text):

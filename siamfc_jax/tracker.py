@@ -111,8 +111,8 @@ def step_many(params, states: State, frames, sizes, *, config: TrackerConfig):
     Returns:
       (new states, boxes f32[V, ..., 4], scores f32[V, ...]).
     """
-    nothing = jnp.zeros_like(sizes)
-    views = View(frames, nothing, sizes, jnp.float32(sizes), nothing)
+    no_color = jnp.zeros((len(sizes), 3))
+    views = View(frames, jnp.zeros_like(sizes), sizes, jnp.float32(sizes), no_color)
 
     def cut(states, sides, size):
         return jax.vmap(functools.partial(responses.cut, size=size))(views, states, sides)

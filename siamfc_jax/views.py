@@ -26,7 +26,7 @@ class View(NamedTuple):
       corner: i32[2] `(x, y)` in the frame of the left top pixel.
       extent: i32[2] width and height of the part.
       frame_size: f32[2] width and height of the frame.
-      color: f32[3] mean colour of the first frame, which `tracker.init` needs.
+      color: f32[3] mean colour of the first frame, which only `tracker.init` looks at.
     """
 
     pixels: jax.Array

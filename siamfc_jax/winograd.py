@@ -16,7 +16,7 @@ from jax import lax
 
 MANY_CHANNELS = 48  # into a group, from which on this is the faster form (benchmarks/pieces.py)
 
-# Kernel side -> points, beside infinity. Each pair costs an output a tile and some precision:
+# Kernel side -> points, beside infinity. Each one more makes a tile larger and less precise:
 # of float32, 1e-6 of the largest output is lost where the kernel is 3, 1e-5 where it is 5.
 _POINTS = {3: (0, 1, -1), 5: (0, 1, -1, 2, -2, 0.5, -0.5)}
 

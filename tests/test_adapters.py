@@ -9,12 +9,16 @@ import sys
 
 import numpy as np
 import pytest
+import tiny_networks
 from test_evaluate import truth, weights, write_frames  # noqa: F401 (a fixture)
 
 import evaluate
-from siamfc_jax import adapters, otb, protocols, trajectories
+from siamfc_jax import adapters, otb, protocols, tracker, trajectories
 from siamfc_jax.benchmarks import read_vot
+from siamfc_jax.checkpoints import Model
+from siamfc_jax.config import TrackerConfig
 from siamfc_jax.sequences import read_got10k, read_otb
+from siamfc_jax.tracker import Tracker
 
 ROOT = pathlib.Path(__file__).parents[1]
 STACK = """title: Tiny
@@ -222,3 +226,14 @@ def test_prints_the_entry_of_the_registry(capsys):
 def test_missing_weights_are_an_error(capsys):
     assert adapters.main(["--weights", "missing"]) == 2
     assert capsys.readouterr().err.startswith("error: no model at missing")
+
+
+def test_warmed_up_nothing_is_compiled_for_an_object_of_any_size():
+    ours = Tracker(Model(tiny_networks.pixels(128.0), tiny_networks.CONFIG, TrackerConfig()))
+    adapters.warm_up(ours, (700, 300))
+    compiled = tracker.init._cache_size(), tracker.step._cache_size()
+    frame = np.zeros((300, 700, 3), np.uint8)
+    for box in ([5, 5, 9, 9], [340, 140, 60, 50], [100, 50, 150, 150], [0, 0, 700, 300]):
+        ours.init(frame, box)
+        ours.update(frame)
+    assert (tracker.init._cache_size(), tracker.step._cache_size()) == compiled
