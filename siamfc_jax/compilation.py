@@ -36,9 +36,9 @@ def keep_memory() -> None:
     """Lets this process keep the memory of one call for the next one, where the C library can.
 
     XLA asks for the working memory of each call anew. By default glibc takes large pieces
-    from the system and gives them back, and touching new pages takes a CPU a sixth of a frame
-    of the full network, a tenth of a training step. Call it before JAX computes anything;
-    it holds for all of the process, which then never shrinks by less than 2 GiB.
+    from the system and gives them back, and touching new pages takes a CPU a third of a frame
+    of the full network. Call it before JAX computes anything; it holds for all of the process,
+    which then never shrinks by less than 2 GiB.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:
