@@ -88,16 +88,16 @@ retrain-small: $(VENV)/.env
 		--final-learning-rate 1e-4 --batch-negatives 1
 	$(TRAIN) $(SMALL) --workdir runs/taught --init-from runs/first $(TAUGHT) --epochs 12 \
 		--learning-rate 3e-3 --final-learning-rate 2.4e-4
-	$(BIN)/python -m siamfc_jax.weights runs/taught models/siamfc-small --scale-rate .4
-	$(BIN)/python -m siamfc_jax.calibration --weights models/siamfc-small --data $(TRACKS) \
+	$(BIN)/python -m siamfc_jax.network.weights runs/taught models/siamfc-small --scale-rate .4
+	$(BIN)/python -m siamfc_jax.training.calibration --weights models/siamfc-small --data $(TRACKS) \
 		--output models/siamfc-small
 
 retrain: $(VENV)/.env
 	$(TRAIN) --workdir runs/full --init-from siamfc-small $(TAUGHT) --epochs 13 \
 		--learning-rate 5e-3 --final-learning-rate 4.23e-4
-	$(BIN)/python -m siamfc_jax.weights runs/full/checkpoints/2600 models/siamfc \
+	$(BIN)/python -m siamfc_jax.network.weights runs/full/checkpoints/2600 models/siamfc \
 		--scale-rate .3 --scale-penalty .985
-	$(BIN)/python -m siamfc_jax.calibration --weights models/siamfc --data $(TRACKS) \
+	$(BIN)/python -m siamfc_jax.training.calibration --weights models/siamfc --data $(TRACKS) \
 		--output models/siamfc
 
 contrib: build/contrib/.done

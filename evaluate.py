@@ -19,22 +19,21 @@ import pathlib
 import signal
 import sys
 
-from siamfc_jax import (
-    baselines,
-    config,
-    evaluation,
+from siamfc_jax import config, signals
+from siamfc_jax.compilation import keep_compiled, keep_memory
+from siamfc_jax.data.sequences import choose
+from siamfc_jax.evaluation import (
+    batched,
     html_report,
-    passes,
+    opencv_trackers,
     plots,
     protocols,
     reports,
-    signals,
-    tracker,
+    runner,
 )
-from siamfc_jax.benchmarks import BENCHMARKS
-from siamfc_jax.checkpoints import checksum, load_model
-from siamfc_jax.compilation import keep_compiled, keep_memory
-from siamfc_jax.sequences import choose
+from siamfc_jax.evaluation.benchmarks import BENCHMARKS
+from siamfc_jax.network.checkpoints import checksum, load_model
+from siamfc_jax.tracking import tracker
 
 
 def main(argv=None) -> int:
@@ -64,7 +63,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--weights", default="siamfc-small", help="our tracker: name or path of a model"
     )
-    parser.add_argument("--tracker", choices=baselines.NAMES, help="one of OpenCV's, not ours")
+    parser.add_argument(
+        "--tracker", choices=opencv_trackers.NAMES, help="one of OpenCV's, not ours"
+    )
     parser.add_argument(
         "--results", nargs="+", metavar="DIR", help="only report on these folders of result files"
     )
@@ -101,7 +102,7 @@ def run(args) -> None:
             print(f"{number}/{total} {name}", flush=True)
     if benchmark.server:
         path = output / "submission.zip"
-        evaluation.write_archive(path, output, [s.name for s in sequences], *benchmark.server)
+        runner.write_archive(path, output, [s.name for s in sequences], *benchmark.server)
         print(f"the true boxes are not published; send {path} to the server")
         return
     folders = [pathlib.Path(folder).resolve() for folder in args.results or [output]]
@@ -195,8 +196,8 @@ def track_one(task) -> str:
 def make_track(name, weights, settings):
     """Returns the tracker as a generator function, once a process."""
     if name:
-        return baselines.opencv(name)
-    return evaluation.siamfc(tracker.prepare(load_model(weights)), config=settings)
+        return opencv_trackers.opencv(name)
+    return runner.siamfc(tracker.prepare(load_model(weights)), config=settings)
 
 
 def track_together(args, settings, sequences):
@@ -205,10 +206,10 @@ def track_together(args, settings, sequences):
     runs = protocols.pending(sequences, protocol_of(args), args.output)
 
     def results():
-        found = passes.together(params, runs, config=settings, count=args.together)
+        found = batched.together(params, runs, config=settings, count=args.together)
         for name, result in found:
             one_based = BENCHMARKS[args.benchmark].one_based
-            evaluation.write_result(args.output, name, result, one_based=one_based)
+            runner.write_result(args.output, name, result, one_based=one_based)
             yield name
 
     return len(runs), results()

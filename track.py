@@ -18,12 +18,14 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from siamfc_jax import boxes as box_files
-from siamfc_jax import config, display, inspection, tracker, tracking, video
-from siamfc_jax.checkpoints import load_model
+from siamfc_jax import config
+from siamfc_jax.app import inspection
 from siamfc_jax.compilation import keep_compiled, keep_memory
 from siamfc_jax.geometry import check_box
+from siamfc_jax.media import box_files, drawing, video
+from siamfc_jax.network.checkpoints import load_model
 from siamfc_jax.signals import caught_signals
+from siamfc_jax.tracking import loop, tracker
 
 
 def main(argv=None) -> int:
@@ -85,7 +87,7 @@ def run(args) -> int:
     if args.chunk < 1:
         raise ValueError(f"--chunk must be at least 1, got {args.chunk}")
     if args.show or args.select:
-        display.check_display()
+        drawing.check_display()
     source = video.open_source(
         args.video, start=args.start, stop=args.stop, stride=args.stride, resize=args.resize
     )
@@ -97,7 +99,7 @@ def run(args) -> int:
     seconds, count, code = 0.0, 0, 0
     frames = itertools.chain([first], video.read_ahead(source.frames, args.chunk + 1))
     # Compiles before the clock starts.
-    steps = tracking.follow(params, frames, boxes, config=settings, chunk=args.chunk)
+    steps = loop.follow(params, frames, boxes, config=settings, chunk=args.chunk)
     began = time.perf_counter()
     with (
         open_outputs(args, names, source.fps, first[1].shape, params, settings) as write,
@@ -162,11 +164,11 @@ def open_outputs(args, names, fps, shape, params, settings):
             frame = found.frame
             if args.show_response:
                 maps = tracker.respond(params, found.states, frame, config=settings)
-                frame = display.blend_responses(frame, *maps, found.states.center)
-            frame = display.draw(frame, found.boxes, found.scores, found.lost, names)
+                frame = drawing.blend_responses(frame, *maps, found.states.center)
+            frame = drawing.draw(frame, found.boxes, found.scores, found.lost, names)
             if args.output:
                 write_video(frame)
-            return not args.show or display.show(frame)
+            return not args.show or drawing.show(frame)
 
         yield write
 
@@ -180,7 +182,7 @@ def serve(args) -> int:
                 "name objects and download results on the page"
             )
     try:
-        from siamfc_jax import page
+        from siamfc_jax.app import page
     except ImportError as error:
         raise ValueError(
             f"the page needs {error.name}, which is not installed; "
@@ -215,7 +217,7 @@ def choose_objects(args, frame):
     """
     names = None
     if args.select:
-        boxes = display.select_boxes(frame)
+        boxes = drawing.select_boxes(frame)
     elif args.box_file:
         names, boxes = box_files.read_box_file(args.box_file)
     else:

@@ -15,9 +15,12 @@ import sys
 
 import numpy as np
 
-from siamfc_jax import checkpoints, config, pairs, records, runs, training
+from siamfc_jax import config
 from siamfc_jax.compilation import keep_compiled, keep_memory
+from siamfc_jax.data import pairs, prepared
+from siamfc_jax.network import checkpoints
 from siamfc_jax.signals import Stopped
+from siamfc_jax.training import loop, sgd
 
 
 def parse(argv):
@@ -72,7 +75,7 @@ def read_data(entries):
     tracks, weights = [], []
     for entry in entries:
         (folder, weight), *parts = map(split_weight, entry.split(","))
-        found, by_source = records.read_tracks(folder), dict(parts)
+        found, by_source = prepared.read_tracks(folder), dict(parts)
         sources = {track.source for track in found}
         unknown = sorted(set(by_source) - sources)
         if unknown:
@@ -96,11 +99,11 @@ def run(args):
     folders = [split_weight(entry.split(",")[0])[0] for entry in args.data]
     beside = (folder for folder in folders if (pathlib.Path(folder) / "val/list.txt").is_file())
     if held_out := args.validation or next(beside, None):
-        held_out = records.read_tracks(held_out, "val")
+        held_out = prepared.read_tracks(held_out, "val")
         weights = np.ones(len(held_out))
         validation = pairs.PairSource(held_out, weights, seed=0, max_gap=recipe.max_gap)
-    training.connect(args.coordinator, args.num_processes, args.process_id)
-    runs.fit(
+    sgd.connect(args.coordinator, args.num_processes, args.process_id)
+    loop.fit(
         recipe,
         network,
         pathlib.Path(args.workdir),

@@ -16,15 +16,17 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import jax
 
-from siamfc_jax import benchmarks, checkpoints, evaluation, reports, tracker
 from siamfc_jax.compilation import keep_memory
-from siamfc_jax.sequences import choose
+from siamfc_jax.data.sequences import choose
+from siamfc_jax.evaluation import benchmarks, reports, runner
+from siamfc_jax.network import checkpoints
+from siamfc_jax.tracking import tracker
 
 
 def follow_all(model, sequences):
     """Returns name -> [(result, sequence)], as `reports.report` takes them."""
-    track = evaluation.siamfc(tracker.prepare(model), config=model.tracker_config)
-    return {s.name: [(evaluation.one_pass(track, s), s)] for s in sequences}
+    track = runner.siamfc(tracker.prepare(model), config=model.tracker_config)
+    return {s.name: [(runner.one_pass(track, s), s)] for s in sequences}
 
 
 def main(argv=None) -> int:

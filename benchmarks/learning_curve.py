@@ -18,10 +18,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from matplotlib.figure import Figure
 
-from siamfc_jax import config, evaluation, reports, tracker
-from siamfc_jax.benchmarks import BENCHMARKS
-from siamfc_jax.checkpoints import load_model, read_metrics
+from siamfc_jax import config
 from siamfc_jax.compilation import keep_compiled
+from siamfc_jax.evaluation import reports, runner
+from siamfc_jax.evaluation.benchmarks import BENCHMARKS
+from siamfc_jax.network.checkpoints import load_model, read_metrics
+from siamfc_jax.tracking import tracker
 
 
 def measure(args):
@@ -34,8 +36,8 @@ def measure(args):
             continue
         model = load_model(args.run / "checkpoints" / step)
         settings = config.from_arguments(model.tracker_config, args)
-        track = evaluation.siamfc(tracker.prepare(model), config=settings)
-        runs = {s.name: [(evaluation.one_pass(track, s), s)] for s in sequences}
+        track = runner.siamfc(tracker.prepare(model), config=settings)
+        runs = {s.name: [(runner.one_pass(track, s), s)] for s in sequences}
         report = reports.report(runs)
         found[step] = {"auc": report["success_auc"], "precision": report["precision_20"]}
         path.write_text(json.dumps(found, indent=2) + "\n")

@@ -2,7 +2,7 @@
 
     python benchmarks/lost.py --data OTB --weights siamfc-small
 
-The clips are made of the sequences of a folder in the OTB layout (siamfc_jax/occlusion.py):
+The clips are made of the sequences of a folder in the OTB layout (training/occlusion.py):
 80 frames each, the object gone in frames 25 to 49. Some minutes for 2000 frames of sequences.
 """
 
@@ -17,10 +17,13 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from siamfc_jax import calibration, config, metrics, occlusion, tracker  # noqa: E402
-from siamfc_jax.checkpoints import load_model  # noqa: E402
+from siamfc_jax import config  # noqa: E402
 from siamfc_jax.compilation import keep_compiled  # noqa: E402
-from siamfc_jax.sequences import read_otb  # noqa: E402
+from siamfc_jax.data.sequences import read_otb  # noqa: E402
+from siamfc_jax.evaluation import metrics  # noqa: E402
+from siamfc_jax.network.checkpoints import load_model  # noqa: E402
+from siamfc_jax.tracking import tracker  # noqa: E402
+from siamfc_jax.training import calibration, occlusion  # noqa: E402
 
 LENGTH, GAP = 80, range(25, 50)
 

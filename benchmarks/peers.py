@@ -21,11 +21,11 @@ def ours(job):
     """Returns (start, follow) of this project, all objects in one call."""
     import jax
 
-    from siamfc_jax import tracker
-    from siamfc_jax.checkpoints import Model
     from siamfc_jax.compilation import keep_memory
     from siamfc_jax.config import ModelConfig, TrackerConfig
-    from siamfc_jax.views import look
+    from siamfc_jax.network.checkpoints import Model
+    from siamfc_jax.tracking import tracker
+    from siamfc_jax.tracking.roi import look
 
     keep_memory()  # as track.py does
     arrays = np.load(job["weights"])

@@ -16,9 +16,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import jax
 import jax.numpy as jnp
 
-from siamfc_jax import checkpoints, config, convolution, model, peaks, responses, tracker, views
+from siamfc_jax import config
 from siamfc_jax.compilation import keep_memory
 from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE
+from siamfc_jax.network import checkpoints, convolution, model
+from siamfc_jax.tracking import peaks, roi, search, tracker
 
 
 def median(function, *arrays, rounds):
@@ -62,13 +64,13 @@ def pieces(params, height, settings):
     size = height / 6
     box = np.float32([frame.shape[1] / 2 - size / 2, height / 2 - size / 2, size, size])
     state = tracker.init(params, frame, box, config=settings)
-    first = views.look(frame, box, config=settings)
-    look = functools.partial(views.look, frame, box, first, config=settings)
+    first = roi.look(frame, box, config=settings)
+    look = functools.partial(roi.look, frame, box, first, config=settings)
     yield "view", look, (), None
     yield "upload", jax.device_put, (look(),), None
     _, sides = tracker.respond(params, state, frame, config=settings)
     sides = sides if settings.scales_on == "search" else sides[:1]
-    cut = jax.jit(functools.partial(responses.cut, size=SEARCH_SIZE))
+    cut = jax.jit(functools.partial(search.cut, size=SEARCH_SIZE))
     yield "crops", cut, (jax.device_put(look()), state, sides), None
     searches = cut(look(), state, sides)
     yield from layers(params, searches)
@@ -80,7 +82,7 @@ def pieces(params, height, settings):
     response = correlate(state.exemplar, features).reshape(-1, 17, 17)
     if settings.scales_on == "peak":
         sides = jnp.stack([sides[0] * EXEMPLAR_SIZE / SEARCH_SIZE] * settings.num_scales)
-        cut = jax.jit(functools.partial(responses.cut, size=EXEMPLAR_SIZE))
+        cut = jax.jit(functools.partial(search.cut, size=EXEMPLAR_SIZE))
         yield "crops at the peak", cut, (jax.device_put(look()), state, sides), None
         crops = cut(look(), state, sides)
         yield "embedding of these", jax.jit(model.embed), (params, crops), None

@@ -15,8 +15,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import jax
 
-from siamfc_jax import checkpoints, tracker
 from siamfc_jax.compilation import keep_memory
+from siamfc_jax.network import checkpoints
+from siamfc_jax.tracking import tracker
 
 COUNTS = (1, 2, 4, 8, 16)
 

@@ -62,7 +62,7 @@ def make_clip(path, height, frames, objects):
 
 def copy_clip(path, args, height, objects):
     """Writes the first frames of a video of the user's at a height; as `make_clip`."""
-    from siamfc_jax import boxes, video
+    from siamfc_jax.media import box_files, video
 
     frame = next(video.open_source(args.clip).frames)[1]
     scale = height / frame.shape[0]
@@ -72,7 +72,7 @@ def copy_clip(path, args, height, objects):
         for _, frame in source.frames:
             frame.tofile(file)
             count += 1
-    box = np.array(boxes.parse_box(args.box)) * scale
+    box = np.array(box_files.parse_box(args.box)) * scale
     return (count, *frame.shape), np.tile(box, (objects, 1))
 
 
@@ -80,7 +80,8 @@ def export_weights(args, path):
     """Writes folded weights as `layer/name` arrays, which PyTorch's side reads as well."""
     import jax
 
-    from siamfc_jax import checkpoints, config, model
+    from siamfc_jax import config
+    from siamfc_jax.network import checkpoints, model
 
     if args.weights:
         variables = checkpoints.load_model(args.weights).variables
@@ -151,7 +152,7 @@ def race(args, height, objects, folder):
 
 def table(found):
     """Returns the lines of a Markdown table about one race."""
-    from siamfc_jax.metrics import iou
+    from siamfc_jax.evaluation.metrics import iou
 
     base = found.get("PyTorch")
     lines = [

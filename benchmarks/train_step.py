@@ -32,16 +32,17 @@ def ours(width, first_kernel):
     import numpy as np
     import optax
 
-    from siamfc_jax import augment, model, training
     from siamfc_jax.compilation import keep_memory
     from siamfc_jax.config import ModelConfig, TrainConfig
+    from siamfc_jax.network import model
+    from siamfc_jax.training import augment, sgd
 
     keep_memory()  # as train.py does
     config = TrainConfig(batch_size=BATCH)
     network = ModelConfig(width=width, first_kernel=first_kernel)
-    optimizer = training.make_optimizer(config)
+    optimizer = sgd.make_optimizer(config)
     variables = model.init_variables(jax.random.key(0), config=network)
-    state = training.replicate(training.create_state(variables, optimizer))
+    state = sgd.replicate(sgd.create_state(variables, optimizer))
     rng = np.random.default_rng(0)
     z, x = (rng.uniform(0, 255, (BATCH, s, s, 3)).astype(np.float32) for s in (127, 239))
     crops = augment.Pairs(z, x, np.zeros((BATCH, 2), np.float32))
@@ -51,20 +52,20 @@ def ours(width, first_kernel):
 
     @jax.jit
     def given_crops(state, crops):
-        loss = functools.partial(training.loss_fn, config=config)
+        loss = functools.partial(sgd.loss_fn, config=config)
         grads, (batch_stats, _) = jax.grad(loss, has_aux=True)(
             state.params, state.batch_stats, crops, tracks
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return training.TrainState(state.step + 1, params, batch_stats, opt_state)
+        return sgd.TrainState(state.step + 1, params, batch_stats, opt_state)
 
-    step = functools.partial(training.train_step, config=config, optimizer=optimizer)
-    whole = training.parallelize(step)
+    step = functools.partial(sgd.train_step, config=config, optimizer=optimizer)
+    whole = sgd.parallelize(step)
     return {
         "step": lambda: jax.block_until_ready(given_crops(state, crops)),
         "with crops": lambda: jax.block_until_ready(
-            whole(state, None, training.split(batch), np.float32(0))
+            whole(state, None, sgd.split(batch), np.float32(0))
         ),
     }
 
@@ -126,10 +127,10 @@ def layer_functions(width, first_kernel):
     import jax
     import numpy as np
 
-    from siamfc_jax import model
     from siamfc_jax.compilation import keep_memory
     from siamfc_jax.config import ModelConfig
-    from siamfc_jax.convolution import convolve, max_pool
+    from siamfc_jax.network import model
+    from siamfc_jax.network.convolution import convolve, max_pool
 
     keep_memory()
     rng = np.random.default_rng(0)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tiny_networks
 
-from siamfc_jax import checkpoints, video
 from siamfc_jax.config import TrackerConfig
+from siamfc_jax.media import video
+from siamfc_jax.network import checkpoints
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,6 +44,7 @@ def parse_only(monkeypatch):
 def test_command_is_parsed(parse_only, page, text):
     first, *words = shlex.split(re.split(r" >>? ", text)[0], comments=True)
     name = words.pop(0) if first == "-m" else first.removesuffix(".py").replace("/", ".")
+    name += ".__main__" if (ROOT / name.replace(".", "/")).is_dir() else ""
     with pytest.raises(SystemExit if "--help" in words else Parsed):
         importlib.import_module(name).main(words)
 

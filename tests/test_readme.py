@@ -1,6 +1,6 @@
 """The README tells the truth: its commands, flags, files and Make targets exist."""
 
-import importlib
+import importlib.util
 import pathlib
 import re
 import shlex
@@ -26,6 +26,7 @@ def test_flags_exist(capsys):
         words = shlex.split(line, comments=True)
         if words[0] == "python":
             module = words[2] if words[1] == "-m" else words[1].removesuffix(".py")
+            module += ".__main__" if (ROOT / module.replace(".", "/")).is_dir() else ""
             known[module] = known.get(module) or flags_of(module, capsys)
             assert {word for word in words if word.startswith("--")} <= known[module], line
     assert set(re.findall(r"--[a-z][a-z-]*", README)) <= set().union(*known.values())
@@ -38,7 +39,7 @@ def test_commands_exist():
         if words[0] == "make":
             assert f"\n{words[1]}:" in makefile, line
         elif words[:2] == ["python", "-m"]:
-            assert (ROOT / (words[2].replace(".", "/") + ".py")).is_file(), line
+            assert importlib.util.find_spec(words[2]), line
         elif words[0] == "python":
             assert (ROOT / words[1]).is_file(), line
         else:
@@ -50,6 +51,18 @@ def test_commands_exist():
 def test_files_exist():
     for name in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / name).exists(), name
-    table = README.split("## Map of files")[1]
-    for name in re.findall(r"`(\w+\.py)`", table):
-        assert (ROOT / name).exists() or (ROOT / "siamfc_jax" / name).exists(), name
+
+
+def test_the_map_names_every_module():
+    table = README.split("## Map of files")[1].split("\n\n")[2]
+    rows = [line.split("|")[1:3] for line in table.splitlines()[2:]]
+    named = {room.strip(" `/"): set(re.findall(r"`([\w.]+)`", text)) for room, text in rows}
+    package = ROOT / "siamfc_jax"
+    for folder in [
+        package,
+        *(path for path in package.iterdir() if (path / "__init__.py").exists()),
+    ]:
+        room = str(folder.relative_to(ROOT))
+        files = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+        assert named.pop(room) == files, room
+    assert not named

@@ -1,0 +1,1 @@
+"""SiamFC in JAX: track, train, evaluate."""

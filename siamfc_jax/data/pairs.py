@@ -1,0 +1,183 @@
+"""Turns sequences into batches of patch pairs, on the host.
+
+Pair `i` of a run is a pure function of the seed and of `i`: whoever knows how many
+pairs were seen knows where to go on, on any number of hosts and workers.
+training/vid_get_random_batch.m of the authors.
+"""
+
+import contextlib
+import hashlib
+import signal
+
+import cv2
+import grain
+import numpy as np
+from absl import flags
+
+from siamfc_jax import signals
+from siamfc_jax.data.sequences import Sequence
+from siamfc_jax.geometry import EXEMPLAR_SIZE, PATCH_SIZE
+
+CONTEXT = 0.5  # of a patch; the tracker's default
+
+
+def usable_frames(sequence: Sequence):
+    """Returns the indices i64[n] of frames whose object is there and has a size."""
+    sizes = np.nan_to_num(sequence.boxes[:, 2:])
+    return np.flatnonzero(sequence.visible & (sizes > 0).all(axis=1))
+
+
+def sample_frames(rng, numbers, *, max_gap):
+    """Draws an exemplar frame and a search frame near it.
+
+    The exemplar is uniform, the search uniform among the other frames at most
+    `max_gap` away on either side; a track of one usable frame pairs it with itself.
+
+    Args:
+      rng: NumPy Generator.
+      numbers: i64[n] frame numbers, ascending.
+      max_gap: largest distance.
+
+    Returns:
+      (exemplar, search) indices into `numbers`.
+    """
+    exemplar = int(rng.integers(len(numbers)))
+    near = np.flatnonzero(np.abs(numbers - numbers[exemplar]) <= max_gap)
+    near = near[near != exemplar]
+    return exemplar, int(rng.choice(near)) if len(near) else exemplar
+
+
+def patch_scale(box):
+    """Returns how many pixels of its patch one pixel of the image gives, for a box f32[4]."""
+    width, height = box[2:]
+    margin = CONTEXT * (width + height)
+    return EXEMPLAR_SIZE / np.sqrt((width + margin) * (height + margin))
+
+
+def cut_patch(image, box):
+    """Cuts the square around an object at the scale of a search crop, with a margin.
+
+    Args:
+      image: u8[H, W, 3].
+      box: f32[4] `[x, y, w, h]` in image pixels.
+
+    Returns:
+      u8[319, 319, 3], the object's centre in its middle, mean colour outside the image.
+    """
+    scale = patch_scale(box)
+    center = box[:2] + box[2:] / 2
+    # warpAffine counts from pixel centres: frame pixel i lies at i + .5 of our coordinates.
+    shift = PATCH_SIZE / 2 - scale * (center - 0.5) - 0.5
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    return cv2.warpAffine(
+        image,
+        matrix,
+        (PATCH_SIZE, PATCH_SIZE),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=cv2.mean(image)[:3],
+    )
+
+
+class PairSource:
+    """All pairs of a run, by index.
+
+    A sequence is drawn in proportion to its weight times the root of its usable
+    frames, so that long tracks count more but do not drown the others.
+    """
+
+    def __init__(self, sequences, weights, *, seed: int, max_gap: int):
+        """Prepares the draw.
+
+        Args:
+          sequences: of `Sequence`.
+          weights: f[n], one a sequence, not negative.
+          seed: of every draw.
+          max_gap: largest distance in frames within a pair.
+
+        Raises:
+          ValueError: no sequence has both a usable frame and a weight.
+        """
+        self.sequences = sequences
+        self.usable = [usable_frames(sequence) for sequence in sequences]
+        self.seed, self.max_gap = seed, max_gap
+        counts = np.array([len(frames) for frames in self.usable])
+        shares = np.sqrt(counts) * np.asarray(weights, np.float64)
+        if not shares.sum() > 0:
+            raise ValueError(
+                f"none of {len(sequences)} tracks can be drawn; a track needs a visible box "
+                "with positive width and height, and a weight over 0"
+            )
+        self.cumulative = np.cumsum(shares) / shares.sum()
+
+    def fingerprint(self) -> str:
+        """Returns a digest of all that decides which pairs are drawn and where they are cut."""
+        digest = hashlib.sha256(self.cumulative.tobytes())
+        for sequence, usable in zip(self.sequences, self.usable, strict=True):
+            for part in (sequence.boxes, sequence.frame_numbers, usable):
+                digest.update(np.ascontiguousarray(part).tobytes())
+            digest.update(sequence.name.encode())
+        return digest.hexdigest()[:16]
+
+    def __getitem__(self, index: int) -> dict:
+        """Returns pair `index`.
+
+        Returns:
+          exemplar and search u8[319, 319, 3], track i32[], index i32[].
+        """
+        rng = np.random.default_rng((self.seed, index))
+        track = int(np.searchsorted(self.cumulative, rng.random(), side="right"))
+        track = min(track, len(self.sequences) - 1)
+        sequence, usable = self.sequences[track], self.usable[track]
+        chosen = sample_frames(rng, sequence.frame_numbers[usable], max_gap=self.max_gap)
+        exemplar, search = (
+            cut_patch(sequence.frames[frame], sequence.boxes[frame]) for frame in usable[[*chosen]]
+        )
+        return {
+            "exemplar": exemplar,
+            "search": search,
+            "track": np.int32(track),
+            "index": np.int32(index),
+        }
+
+
+def batches(source: PairSource, *, batch_size, start, stop, host=0, hosts=1, workers=0):
+    """Yields the batches of steps `start` to `stop`, of this host's share.
+
+    Args:
+      source: of the pairs.
+      batch_size: pairs a step over all hosts.
+      start: first step.
+      stop: first step not to be made.
+      host: which of the hosts this is.
+      hosts: how many there are; each reads its own part of every batch.
+      workers: processes that read; 0 for threads of this one. The batches are the
+        same with any number.
+
+    Returns:
+      Iterator, to be closed, of dicts as of `PairSource` with a leading axis
+      batch_size / hosts.
+    """
+    places = np.arange(batch_size // hosts) + host * (batch_size // hosts)
+
+    def load(step):
+        drawn = [source[int(index)] for index in step * batch_size + places]
+        return {key: np.stack([pair[key] for pair in drawn]) for key in drawn[0]}
+
+    # A whole batch is one element: workers take turns by elements, and so keep the order.
+    dataset = grain.MapDataset.range(start, stop).map(load)
+    reading = grain.ReadOptions(num_threads=4, prefetch_buffer_size=4)
+    iterable = dataset.to_iter_dataset(reading)
+    if workers:
+        # grain 0.2.18 ends with an error where nobody has parsed its flags (google/grain 1355).
+        flags.FLAGS.mark_as_parsed()
+        options = grain.MultiprocessingOptions(num_workers=workers)
+        iterable = iterable.mp_prefetch(options, worker_init_fn=_depend_on_parent)
+    with contextlib.closing(iter(iterable)) as iterator:
+        for batch in iterator:
+            # Copies: what workers share of their memory is theirs again at once.
+            yield {key: np.array(value) for key, value in batch.items()}
+
+
+def _depend_on_parent(_index, _count):
+    signals.follow_parent(signal.SIGINT, signal.SIGTERM)

@@ -1,0 +1,168 @@
+"""Prepared data sets: records of one encoded image each, and an index by track.
+
+A prepared set is a tensorflow-datasets folder of array_record files, which give
+any record by its number without TensorFlow. The frames of a track are stored one
+after another; `tracks.npz` beside them says how many and everything else, so that
+listing the tracks reads no record.
+"""
+
+import functools
+import os
+import pathlib
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from siamfc_jax.data.sequences import Sequence, read_got10k
+
+INDEX_NAME = "tracks.npz"
+REPORT_NAME = "report.json"
+
+
+class Index(NamedTuple):
+    """What is known of N tracks with F frames in all, in the order of the records.
+
+    Attributes:
+      names, categories, sources: str[N].
+      lengths: i64[N] frames of each track.
+      boxes: f32[F, 4] in pixels of the stored image.
+      frame_numbers: i64[F] in the source video.
+      occluded, generated: bool[F], see `curation.Track`.
+    """
+
+    names: np.ndarray
+    categories: np.ndarray
+    sources: np.ndarray
+    lengths: np.ndarray
+    boxes: np.ndarray
+    frame_numbers: np.ndarray
+    occluded: np.ndarray
+    generated: np.ndarray
+
+
+def save_index(path, index: Index) -> None:
+    """Writes an index file."""
+    np.savez(path, **index._asdict())
+
+
+def load_index(path) -> Index:
+    """Reads what `save_index` wrote."""
+    with np.load(path) as arrays:
+        return Index(*(arrays[name] for name in Index._fields))
+
+
+def join_indexes(indexes) -> Index:
+    """Returns the index of sets of records laid end to end."""
+    return Index(*(np.concatenate(parts) for parts in zip(*indexes, strict=True)))
+
+
+class RecordFrames:
+    """The frames of one track, each read and decoded when it is indexed.
+
+    Can be pickled: only the place is kept, every process opens the records itself.
+    """
+
+    def __init__(self, folder, split: str, numbers: range):
+        self.folder, self.split, self.numbers = str(folder), split, numbers
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def encoded(self, index) -> bytes:
+        """Returns the stored bytes of frame `index`."""
+        return _open_records(self.folder, self.split, os.getpid())[self.numbers[index]]["image"]
+
+    def __getitem__(self, index):
+        """Returns frame `index`, u8[H, W, 3] in RGB order; of a slice, the frames in it."""
+        if isinstance(index, slice):
+            return RecordFrames(self.folder, self.split, self.numbers[index])
+        data = np.frombuffer(self.encoded(index), np.uint8)
+        return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+@functools.cache
+def _open_records(folder: str, split: str, process: int):
+    """Opens records once a process: an open reader does not survive a fork."""
+    import tensorflow_datasets as tfds  # here, as tracking does without it
+
+    builder = tfds.builder_from_directory(folder)
+    return builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+
+
+def find_prepared(path) -> pathlib.Path:
+    """Returns the one folder with records and index below a path.
+
+    Args:
+      path: the folder given as `--output`.
+
+    Raises:
+      ValueError: there is none, or more than one.
+    """
+    found = sorted(index.parent for index in pathlib.Path(path).rglob(INDEX_NAME))
+    # A kill in the very last moment leaves a folder incomplete.XXXXXX_NAME.
+    found = [folder for folder in found if "incomplete" not in folder.name]
+    if len(found) != 1:
+        raise ValueError(
+            f"{path} holds {len(found)} prepared data sets, expected one; "
+            "name a folder given to python -m siamfc_jax.preparation --output"
+        )
+    return found[0]
+
+
+def read_prepared(path) -> list[Sequence]:
+    """Reads a data set made by `python -m siamfc_jax.preparation`.
+
+    Args:
+      path: the folder given as `--output`.
+
+    Returns:
+      One Sequence a track, in the order of preparation; boxes are in pixels of the
+      stored patch, every frame is visible.
+
+    Raises:
+      ValueError: `path` does not hold exactly one prepared set.
+    """
+    import tensorflow_datasets as tfds
+
+    folder = find_prepared(path)
+    (split,) = tfds.builder_from_directory(folder).info.splits
+    index = load_index(folder / INDEX_NAME)
+    stops = np.cumsum(index.lengths)
+    return [
+        Sequence(
+            name=str(name),
+            frames=RecordFrames(folder, split, range(stop - length, stop)),
+            boxes=index.boxes[stop - length : stop],
+            visible=np.ones(length, bool),
+            frame_numbers=index.frame_numbers[stop - length : stop],
+            source=str(source),
+        )
+        for name, source, length, stop in zip(
+            index.names, index.sources, index.lengths.tolist(), stops.tolist(), strict=True
+        )
+    ]
+
+
+def read_tracks(path, split: str = "train") -> list[Sequence]:
+    """Reads what training takes as one source of data.
+
+    Args:
+      path: a prepared set, a folder with `list.txt` in the GOT-10k layout, or a folder
+        of several such splits.
+      split: which of several.
+
+    Returns:
+      One Sequence a track.
+
+    Raises:
+      ValueError: `path` is none of these.
+    """
+    path = pathlib.Path(path).absolute()
+    if not path.is_dir():
+        raise ValueError(f"no folder {path}; expected a prepared set, or a folder with list.txt")
+    if (path / split / "list.txt").is_file():
+        return read_got10k(path, split)
+    if (path / "list.txt").is_file():
+        return read_got10k(path.parent, path.name)
+    return read_prepared(path)

@@ -1,0 +1,115 @@
+"""Writes a benchmark's report as one HTML file that needs nothing beside it."""
+
+import base64
+import html
+import io
+
+import cv2
+import numpy as np
+
+from siamfc_jax.evaluation import plots, reports
+
+SHOWN = 3  # best and worst sequences
+THUMBNAILS = 5  # frames of each
+THUMBNAIL_HEIGHT = 150
+TRUTH, FOUND = (60, 200, 60), (235, 60, 50)  # RGB
+
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
+  color: #222 }
+h2 { margin-top: 2.2rem; border-bottom: 1px solid #ddd }
+table { border-collapse: collapse; margin-bottom: 1.5rem; font-variant-numeric: tabular-nums }
+th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #eee }
+th:first-child, td:first-child { text-align: left }
+img { max-width: 100% }
+.pair { display: flex; flex-wrap: wrap } .pair img { width: 50%; min-width: 20rem }
+.note { color: #666 }
+"""
+
+
+def build(title: str, summaries: dict, runs: dict, *, eao=None) -> str:
+    """Builds the report of one or several trackers.
+
+    Args:
+      title: of the page.
+      summaries: tracker -> of `reports.report` or `protocols.report`.
+      runs: sequence name -> runs of the first tracker, shown in pictures; may be empty.
+      eao: run lengths of EAO, where the benchmark has it.
+
+    Returns:
+      HTML with all pictures inside.
+    """
+    trackers, *others = map(_table, reports.tables(summaries))
+    parts = [f"<h1>{html.escape(title)}</h1>", trackers]
+    drawn = {name: _figure(figure) for name, figure in plots.figures(summaries, eao=eao).items()}
+    bars = drawn.pop("attributes", None)
+    parts.append(f"<div class=pair>{''.join(drawn.values())}</div>")
+    first, found = next(iter(summaries.items()))
+    if bars:
+        key = plots.attribute_key(found["attributes"])
+        parts += ["<h2>Attributes</h2>", bars, f"<p class=note>{html.escape(key)}</p>"]
+    if runs:
+        parts.append(f"<h2>Best and worst sequences of {html.escape(first)}</h2>")
+        parts.append("<p class=note>Green: true box. Red: the tracker's.</p>")
+        order = sorted(runs, key=lambda name: -found["sequences"][name]["success_auc"])
+        chosen = order if len(order) <= 2 * SHOWN else order[:SHOWN] + order[-SHOWN:]
+        for name in chosen:
+            result, sequence = runs[name][0]
+            score = found["sequences"][name]["success_auc"]
+            parts.append(f"<h3>{html.escape(name)}: AUC {score:.3f}</h3>")
+            parts.append(_picture("jpeg", _jpeg(thumbnails(result, sequence))))
+            parts.append(_figure(plots.sequence_plot(result, sequence)))
+    parts += ["<h2>Tables</h2>", *others]
+    head = f"<meta charset=utf-8><title>{html.escape(title)}</title><style>{_STYLE}</style>"
+    return f"<!doctype html><html lang=en>{head}<body>" + "\n".join(parts) + "</body></html>\n"
+
+
+def thumbnails(result, sequence) -> np.ndarray:
+    """Draws evenly spaced frames side by side, with the true and the found box.
+
+    Args:
+      result: `evaluation.Result`.
+      sequence: with frames and true boxes.
+
+    Returns:
+      u8[THUMBNAIL_HEIGHT, W, 3] RGB.
+    """
+    count = min(THUMBNAILS, len(sequence.frames))
+    tiles = []
+    for index in np.linspace(0, len(sequence.frames) - 1, count).round().astype(int):
+        frame = np.ascontiguousarray(sequence.frames[index])
+        scale = THUMBNAIL_HEIGHT / frame.shape[0]
+        size = max(1, round(frame.shape[1] * scale)), THUMBNAIL_HEIGHT
+        tile = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        for box, color in ((sequence.boxes[index], TRUTH), (result.boxes[index], FOUND)):
+            if np.isfinite(box).all():
+                corners = np.rint([box[:2] * scale, (box[:2] + box[2:]) * scale]).astype(int)
+                corners = np.clip(corners, -(2**15), 2**15)
+                cv2.rectangle(tile, corners[0].tolist(), corners[1].tolist(), color, 2)
+        cv2.putText(
+            tile, str(index), (5, THUMBNAIL_HEIGHT - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.45,
+            (255, 255, 255), 1, cv2.LINE_AA,
+        )  # fmt: skip
+        tiles += [tile, np.full((THUMBNAIL_HEIGHT, 4, 3), 255, np.uint8)]
+    return np.concatenate(tiles[:-1], axis=1)
+
+
+def _jpeg(image):
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+
+
+def _figure(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return _picture("png", buffer.getvalue())
+
+
+def _picture(kind, data):
+    return f'<img alt="" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
+
+
+def _table(markdown):
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines()]
+    cells = ["".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])]
+    cells += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows[2:]]
+    return "<table>" + "".join(f"<tr>{row}</tr>" for row in cells) + "</table>"

@@ -1,0 +1,260 @@
+"""Weights from elsewhere as model folders: foreign ones, and those of a training run.
+
+    python -m siamfc_jax.network.weights SOURCE OUTPUT_DIR
+
+SOURCE is a MatConvNet `.mat` of the authors, a `.pth` of siamfc-pytorch, or a `.npz` of
+folded layers; docs/weights.md says what each holds. All three are read without the
+program that wrote them, and none can run code. Or it is whatever `track.py --weights`
+takes, such as the `--workdir` of a run. Tracker settings given as flags stay with the weights.
+"""
+
+import argparse
+import pathlib
+import sys
+import zipfile
+
+import numpy as np
+
+from siamfc_jax import config
+from siamfc_jax.config import ModelConfig, TrackerConfig
+from siamfc_jax.network import model
+from siamfc_jax.network.checkpoints import Model, load_model, save_model
+from siamfc_jax.network.torch_files import read_state_dict
+
+# Of the paper's network. CFNet's baseline-conv5 has the same layers, but another stride.
+_STRIDES = {"conv1": 2, "pool1": 2, "conv2": 1, "pool2": 2, "conv3": 1, "conv4": 1, "conv5": 1}
+
+
+def _normalization(scale, shift, mean, var, *, epsilon):
+    """Returns (params, batch_stats) that normalise with our epsilon as these do with theirs."""
+    with np.errstate(divide="ignore", invalid="ignore"):  # `_assemble` refuses what comes of it
+        scale = scale * np.sqrt((var + model.BATCH_NORM_EPSILON) / (var + epsilon))
+    return {"scale": scale, "bias": shift}, {"mean": mean, "var": var}
+
+
+def _assemble(path, convolutions, norms, *, gain, bias):
+    """Checks layers against the network, and joins them to a model."""
+    if len(convolutions) != 5 or len(norms) not in (0, 4):
+        raise ValueError(
+            f"{path} has {len(convolutions)} convolutions and {len(norms)} batch normalisations, "
+            "expected 5 and 4"
+        )
+    depth = np.atleast_1d(convolutions[0]["kernel"]).shape[-1]
+    network = ModelConfig(width=min(1.0, depth / model.CHANNELS[0]))
+    outputs = model.channels(network)
+    inputs = (3, *outputs[:-1])
+    params, batch_stats = {"adjust": {"gain": gain, "bias": bias}}, {}
+    for index, layer in enumerate(convolutions):
+        size, groups = model.KERNELS[index], model.GROUPS[index]
+        expected = (size, size, inputs[index] // groups, outputs[index])
+        if layer["kernel"].shape != expected:
+            raise ValueError(
+                f"{path}: conv{index + 1} has a kernel of shape {layer['kernel'].shape}, expected "
+                f"{expected}; this is another network than the paper's"
+            )
+        params[f"conv{index + 1}"] = layer
+    for index, (scale_and_shift, stats) in enumerate(norms, start=1):
+        params[f"bn{index}"], batch_stats[f"bn{index}"] = scale_and_shift, stats
+    variables = {"params": params, **({"batch_stats": batch_stats} if norms else {})}
+    for group in variables.values():
+        for name, layer in group.items():
+            shape = () if name == "adjust" else (outputs[int(name[-1]) - 1],)
+            for key, value in layer.items():
+                layer[key] = np.asarray(value, np.float32)
+                if key != "kernel" and layer[key].shape != shape:
+                    raise ValueError(
+                        f"{path}: {key} of {name} has shape {layer[key].shape}, expected {shape}"
+                    )
+                if not np.isfinite(layer[key]).all():
+                    raise ValueError(f"{path}: {key} of {name} is not finite")
+    return Model(variables, network, TrackerConfig())
+
+
+def from_matconvnet(path) -> Model:
+    """Reads a network of the authors (2016-08-17.net.mat and the like).
+
+    Kernels are H x W x C x N, as ours. The moments of batch normalisation are mean
+    and sqrt(variance + epsilon), so nothing is to be added to them (vl_nnbnorm.m).
+
+    Args:
+      path: MATLAB file up to version 7, with a DagNN saved as the structure `net`.
+
+    Returns:
+      The model.
+
+    Raises:
+      ValueError: not such a file, or a network of other strides or shapes.
+    """
+    blocks, params = _read_matlab(path)
+    _check_strides(path, blocks)
+    vectors = {name: value.ravel() for name, value in params.items()}
+    try:
+        convolutions = [
+            {"kernel": params[f"conv{layer}f"], "bias": vectors[f"conv{layer}b"]}
+            for layer in range(1, 6)
+        ]
+        norms = []
+        for layer in range(1, 5):
+            mean, sigma = params[f"bn{layer}x"].T
+            scale, shift = vectors[f"bn{layer}m"], vectors[f"bn{layer}b"]
+            norms.append(_normalization(scale, shift, mean, sigma**2, epsilon=0))
+        gain, bias = params["adjust_f"].squeeze(), params["adjust_b"].squeeze()
+    except KeyError as error:
+        raise ValueError(f"{path} has no parameter {error}, it has {', '.join(params)}") from error
+    return _assemble(path, convolutions, norms, gain=gain, bias=bias)
+
+
+def _read_matlab(path):
+    """Returns the blocks of a DagNN by the names of their layers, and its parameters by name."""
+    import scipy.io  # here, as tracking does without it
+
+    try:
+        net = scipy.io.loadmat(path)["net"][0, 0]
+        blocks = {str(layer["name"].item()): layer["block"] for layer in net["layers"].ravel()}
+        params = {str(param["name"].item()): param["value"] for param in net["params"].ravel()}
+    except NotImplementedError as error:
+        raise ValueError(f"{path} is of MATLAB 7.3; save it again with -v7") from error
+    except Exception as error:  # scipy has no name for all that may be wrong with a file
+        raise ValueError(
+            f"{path} holds no MatConvNet network ({error}); expected a structure net with layers "
+            "and params"
+        ) from error
+    return blocks, params
+
+
+def _check_strides(path, blocks):
+    missing = set(_STRIDES)
+    for name, block in blocks.items():
+        layer = name.split("_")[-1]  # without the prefix of its stream
+        if layer not in _STRIDES:
+            continue
+        missing.discard(layer)
+        for key, expected in (("stride", _STRIDES[layer]), ("pad", 0)):
+            values = block[0, 0][key].ravel().tolist()
+            if set(values) != {expected}:
+                raise ValueError(
+                    f"{path}: {layer} has {key} {values[0]:g}, expected {expected}; this is "
+                    "another network than the paper's, whose total stride is 8"
+                )
+    if missing:
+        raise ValueError(f"{path} has no layer {min(missing)}, it has {', '.join(blocks)}")
+
+
+def from_pytorch(path) -> Model:
+    """Reads a `state_dict` of siamfc-pytorch, without PyTorch.
+
+    Layers are known by their order and shapes, so that the names of older versions,
+    or of `nn.DataParallel`, do as well. The gain is 1e-3, and there is no b.
+
+    Args:
+      path: what `torch.save` wrote, before version 1.6 or since.
+
+    Returns:
+      The model.
+
+    Raises:
+      ValueError: not such a file, or a network of other shapes.
+    """
+    layers = {}
+    for name, array in read_state_dict(path).items():
+        prefix, _, key = name.rpartition(".")
+        layers.setdefault(prefix, {})[key] = array
+    try:
+        convolutions = [
+            # O I H W -> H W I O
+            {"kernel": layer["weight"].transpose(2, 3, 1, 0), "bias": layer["bias"]}
+            for layer in layers.values()
+            if layer["weight"].ndim == 4
+        ]
+        norms = [
+            _normalization(
+                *(layer[key] for key in ("weight", "bias", "running_mean", "running_var")),
+                epsilon=1e-6,  # siamfc/backbones.py
+            )
+            for layer in layers.values()
+            if layer["weight"].ndim == 1
+        ]
+    except KeyError as error:
+        raise ValueError(f"{path} has a layer without {error}, it has {list(layers)}") from error
+    return _assemble(path, convolutions, norms, gain=model.GAIN, bias=0.0)
+
+
+def from_arrays(path) -> Model:
+    """Reads folded layers.
+
+    Args:
+      path: `.npz` with convN/kernel [k, k, C, D] and convN/bias [D] for N of 1 to 5,
+        adjust/scale [] and adjust/bias [].
+
+    Returns:
+      The model, without batch normalisation.
+
+    Raises:
+      ValueError: not such a file, or a network of other shapes.
+    """
+    try:
+        with np.load(path) as arrays:
+            convolutions = [
+                {key: arrays[f"conv{layer}/{key}"] for key in ("kernel", "bias")}
+                for layer in range(1, 6)
+            ]
+            gain, bias = arrays["adjust/scale"], arrays["adjust/bias"]
+    except (KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} holds no folded layers ({error}); expected arrays conv1/kernel, conv1/bias "
+            "to conv5/bias, adjust/scale and adjust/bias"
+        ) from error
+    return _assemble(path, convolutions, [], gain=gain, bias=bias)
+
+
+READERS = {
+    ".mat": from_matconvnet,
+    ".pth": from_pytorch,
+    ".pt": from_pytorch,
+    ".npz": from_arrays,
+}
+
+
+def read_weights(source: pathlib.Path) -> Model:
+    """Reads weights of any origin.
+
+    Args:
+      source: a file with one of the endings of READERS, or what `checkpoints.load_model` takes.
+
+    Returns:
+      The model.
+
+    Raises:
+      ValueError: there is no such file or model, or it cannot be read.
+    """
+    if source.is_dir() or not source.suffix:
+        return load_model(source)
+    if source.suffix not in READERS:
+        raise ValueError(f"{source} must end in one of {', '.join(READERS)}, or be a folder")
+    if not source.is_file():
+        raise ValueError(f"no file {source}")
+    return READERS[source.suffix](source)
+
+
+def main(argv=None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", metavar="SOURCE", type=pathlib.Path, help="file, run or model")
+    parser.add_argument("output", metavar="OUTPUT_DIR", help="folder of the model to be written")
+    config.add_arguments(parser, TrackerConfig)
+    args = parser.parse_args(argv)
+    try:
+        loaded = read_weights(args.source)
+        settings = config.from_arguments(loaded.tracker_config, args)
+        save_model(args.output, loaded._replace(tracker_config=settings))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"wrote {args.output}; track with --weights {args.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

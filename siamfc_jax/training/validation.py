@@ -1,0 +1,156 @@
+"""Scores a network on held-out tracks while it is trained: pairs, and short clips."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from siamfc_jax.config import TrackerConfig, TrainConfig
+from siamfc_jax.data import pairs
+from siamfc_jax.evaluation import metrics
+from siamfc_jax.geometry import PATCH_SIZE, STRIDE
+from siamfc_jax.media.drawing import draw_response
+from siamfc_jax.network import model
+from siamfc_jax.tracking import tracker
+from siamfc_jax.tracking.peaks import find_peak
+from siamfc_jax.training import augment
+from siamfc_jax.training.losses import balanced_logistic_loss, response_labels
+from siamfc_jax.training.sgd import respond
+
+PAIRS = 512
+BATCH = 8
+SHIFT = 32.0  # objects of pairs lie up to this far off the centre, in search pixels
+PICTURES = 4
+CLIPS, CLIP_FRAMES = 16, 8
+WALK = 12.0  # standard deviation of an object's step in a clip, in search pixels
+
+
+class Clip(NamedTuple):
+    """A short video in which an object of a track walks about.
+
+    Attributes:
+      frames: u8[8, 319, 319, 3].
+      boxes: f32[8, 4] in pixels of `frames`.
+    """
+
+    frames: np.ndarray
+    boxes: np.ndarray
+
+
+def make_clips(sequences) -> list[Clip]:
+    """Makes clips of the first 8 usable frames of up to 16 tracks.
+
+    Each frame is cut around a point that wanders up to 48 px away from the object,
+    as tracks that were stored as crops hold their object in the middle of each frame.
+
+    Args:
+      sequences: of `Sequence`.
+
+    Returns:
+      The clips; none of a track with fewer usable frames.
+    """
+    usable = [(track, pairs.usable_frames(track)[:CLIP_FRAMES]) for track in sequences]
+    usable = [(track, frames) for track, frames in usable if len(frames) == CLIP_FRAMES]
+    chosen = np.unique(np.linspace(0, len(usable) - 1, min(CLIPS, len(usable))).astype(int))
+    return [_make_clip(*usable[number], np.random.default_rng(int(number))) for number in chosen]
+
+
+def _make_clip(track, frames, rng):
+    walk = np.cumsum(rng.normal(0, WALK, (CLIP_FRAMES, 2)), axis=0)
+    walk = np.clip(walk - walk[0], -48, 48)
+    patches, boxes = [], []
+    for frame, shift in zip(frames, walk, strict=True):
+        box = track.boxes[frame]
+        scale = pairs.patch_scale(box)
+        beside = np.concatenate([box[:2] - shift / scale, box[2:]])
+        patches.append(pairs.cut_patch(track.frames[frame], beside))
+        size = box[2:] * scale
+        boxes.append(np.concatenate([PATCH_SIZE / 2 + shift - size / 2, size]))
+    return Clip(np.stack(patches), np.array(boxes, np.float32))
+
+
+def score_clip(params, clip: Clip) -> tuple[float, float]:
+    """Tracks a clip.
+
+    Args:
+      params: of `model.fold_batch_norm`.
+      clip: of `make_clips`.
+
+    Returns:
+      (success, success of never moving): areas under the success curve.
+    """
+    boxes, _ = tracker.track_clip(params, clip.frames, clip.boxes[0], config=TrackerConfig())
+    still = np.broadcast_to(clip.boxes[0], clip.boxes.shape)
+    overlaps = [metrics.iou(found[1:], clip.boxes[1:]) for found in (np.asarray(boxes), still)]
+    return tuple(float(metrics.success_curve(overlap).mean()) for overlap in overlaps)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def score_pairs(params, batch, *, config: TrainConfig):
+    """Scores pairs whose objects lie anywhere within 32 px of the centre.
+
+    Args:
+      params: of `model.fold_batch_norm`.
+      batch: of `pairs.batches`.
+      config: nothing but the seed and the radius matters.
+
+    Returns:
+      (`augment.Pairs`, logits f32[B, R, R], dict of f32[B]: loss, center_error in search
+      pixels, center_error_still of always answering the centre).
+    """
+    plain = TrainConfig(max_shift=SHIFT, max_stretch=0.0, color_jitter=0.0)
+    base = jax.random.key(config.seed)
+    keys = jax.vmap(lambda index: jax.random.fold_in(base, index))(batch["index"])
+    crops = augment.random_crops(keys, batch["exemplar"], batch["search"], config=plain)
+    logits = respond(params, crops)
+
+    def score(logits, offset):
+        labels = response_labels(logits.shape[-1], radius=config.radius, offset=offset)
+        peak = find_peak(logits[None], config=TrackerConfig(window_influence=0.0))
+        error = jnp.linalg.norm(peak.offset * STRIDE - offset)
+        return balanced_logistic_loss(logits[None], labels[None]), error, jnp.linalg.norm(offset)
+
+    loss, error, still = jax.vmap(score)(logits, crops.offset)
+    return crops, logits, {"loss": loss, "center_error": error, "center_error_still": still}
+
+
+def validate(variables, source, *, config: TrainConfig, stopped=lambda: False):
+    """Scores a network on 512 pairs and up to 16 clips of held-out tracks.
+
+    Args:
+      variables: of the network, on one device.
+      source: `pairs.PairSource`.
+      config: of the training.
+      stopped: says whether somebody wants the program to end.
+
+    Returns:
+      (name -> mean, pictures u8[239, W, 3] of the first pairs), or None where it was
+      stopped: loss, center_error and center_error_still of the pairs; success and
+      success_still of the clips, if a track has 8 usable frames.
+    """
+    params = jax.device_put(model.fold_batch_norm(variables))
+    scores, pictures = [], []
+    stream = pairs.batches(source, batch_size=BATCH, start=0, stop=PAIRS // BATCH)
+    for batch in stream:
+        crops, logits, score = score_pairs(params, batch, config=config)
+        scores.append(jax.device_get(score))
+        pictures = pictures or [draw_response(*pair) for pair in _first(crops, logits)]
+        if stopped():
+            return None
+    results = {key: float(np.mean([score[key] for score in scores])) for key in scores[0]}
+    clips = make_clips(source.sequences)
+    successes = []
+    for clip in clips:
+        successes.append(score_clip(params, clip))
+        if stopped():
+            return None
+    if clips:
+        results["success"], results["success_still"] = np.mean(successes, axis=0).tolist()
+    return results, pictures
+
+
+def _first(crops, logits):
+    arrays = jax.device_get((crops.exemplar, crops.search, logits))
+    return zip(*(array[:PICTURES] for array in arrays), strict=True)

@@ -1,0 +1,160 @@
+"""Pairs: which frames, which patch of them, in which batch."""
+
+import jax
+import numpy as np
+import pytest
+
+from siamfc_jax.crops import crop, mean_color
+from siamfc_jax.data import pairs
+from siamfc_jax.data.sequences import Sequence
+from siamfc_jax.geometry import EXEMPLAR_SIZE, PATCH_SIZE, exemplar_side
+
+
+def track(length, *, seed=0, numbers=None):
+    """A track whose frames can be told apart by their colour, without a file."""
+    rng = np.random.default_rng(seed)
+    frames = [np.full((24, 32, 3), (seed, index, 7), np.uint8) for index in range(length)]
+    boxes = np.float32(rng.uniform(4, 12, (length, 4)))
+    numbers = np.arange(length) if numbers is None else np.asarray(numbers)
+    return Sequence(f"track{seed}", frames, boxes, np.ones(length, bool), numbers)
+
+
+def frame_of(patch):
+    """Returns (track's seed, frame's index) of a patch of `track`."""
+    return tuple(int(value) for value in patch[160, 160, :2])
+
+
+def source(*tracks, weights=None, seed=3, max_gap=100):
+    weights = np.ones(len(tracks)) if weights is None else weights
+    return pairs.PairSource(tracks, weights, seed=seed, max_gap=max_gap)
+
+
+def test_usable_frames_show_the_object():
+    sequence = track(5)
+    sequence.boxes[1] = np.nan
+    sequence.boxes[2, 3] = 0
+    sequence.visible[4] = False
+    np.testing.assert_array_equal(pairs.usable_frames(sequence), [0, 3])
+
+
+def test_the_search_frame_is_any_other_frame_near_the_exemplar():
+    rng = np.random.default_rng(0)
+    numbers = np.array([0, 10, 20, 90, 100, 300])
+    drawn = [pairs.sample_frames(rng, numbers, max_gap=80) for _ in range(4000)]
+    counts = np.zeros((6, 6), int)
+    np.add.at(counts, tuple(np.transpose(drawn)), 1)
+    near = (np.abs(numbers[:, None] - numbers) <= 80) & ~np.eye(6, dtype=bool)
+    assert near[0].sum() == 2  # 10 and 20; 90 is too far
+    near[5, 5] = True  # alone, it meets itself
+    np.testing.assert_array_equal(counts > 0, near)
+    # Uniform over exemplars, then over what is near: earlier or later.
+    expected = 4000 / 6 * near / near.sum(1, keepdims=True)
+    assert np.abs(counts - expected).max() < 5 * np.sqrt(expected.max())
+
+
+def test_patch_scale_gives_the_exemplar_127_pixels():
+    box = np.float32([10, 20, 40, 60])
+    side = float(exemplar_side(box[2:], context=pairs.CONTEXT))
+    assert pairs.patch_scale(box) == pytest.approx(EXEMPLAR_SIZE / side, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "box", [(100.3, 70.8, 41, 63), (-20, -15, 60, 44), (10, 20, 190, 150)], ids=str
+)
+def test_patch_is_a_crop(box):
+    smooth = np.random.default_rng(0).uniform(0, 255, (12, 16, 3))
+    image = np.uint8(np.kron(smooth, np.ones((16, 16, 1))))
+    box = np.float32(box)
+    side = exemplar_side(box[2:], context=pairs.CONTEXT) * (PATCH_SIZE / EXEMPLAR_SIZE)
+    expected = jax.jit(crop, static_argnames="size")(
+        image, box[:2] + box[2:] / 2, side, mean_color(image), size=PATCH_SIZE
+    )
+    error = np.abs(pairs.cut_patch(image, box) - np.asarray(expected))
+    # Rounded to whole grey levels; older OpenCV rounds positions to 1/32 pixel as well.
+    assert error.mean() < 0.5
+    assert error.max() < 10
+
+
+def test_patch_has_the_object_in_its_middle():
+    image = np.zeros((200, 300, 3), np.uint8)
+    image[90:94, 150:158] = 255  # centre (154, 92)
+    patch = pairs.cut_patch(image, np.float32([144, 72, 20, 40])).astype(float).sum(-1)
+    positions = np.arange(PATCH_SIZE) + 0.5 - PATCH_SIZE / 2
+    assert patch.sum(0) @ positions / patch.sum() == pytest.approx(0, abs=0.05)
+    assert patch.sum(1) @ positions / patch.sum() == pytest.approx(0, abs=0.05)
+
+
+def test_patch_is_rgb_and_the_mean_colour_outside():
+    image = np.full((50, 60, 3), (200, 100, 50), np.uint8)
+    np.testing.assert_array_equal(
+        pairs.cut_patch(image, np.float32([0, 0, 20, 20])),
+        np.broadcast_to(np.uint8([200, 100, 50]), (PATCH_SIZE, PATCH_SIZE, 3)),
+    )
+
+
+def test_a_pair_is_a_function_of_seed_and_index():
+    tracks = [track(6, seed=0), track(9, seed=1)]
+    first, second = source(*tracks), source(*tracks)
+    second[17]  # what was read before does not matter
+    for index in (0, 5, 1000):
+        for key, value in first[index].items():
+            np.testing.assert_array_equal(value, second[index][key])
+        assert first[index]["index"] == index
+    other = source(*tracks, seed=4)
+    pair_frames = [[frame_of(s[i]["exemplar"]) for i in range(20)] for s in (first, other)]
+    assert pair_frames[0] != pair_frames[1]
+
+
+def test_a_pair_is_two_near_frames_of_one_track():
+    pool = source(track(30, seed=0), track(40, seed=1, numbers=np.arange(40) * 10), max_gap=20)
+    for index in range(60):
+        pair = pool[index]
+        (z_track, z_frame), (x_track, x_frame) = map(frame_of, (pair["exemplar"], pair["search"]))
+        assert z_track == x_track == pair["track"]
+        gap = abs(z_frame - x_frame)
+        assert 0 < gap <= (2 if z_track else 20)
+
+
+def test_tracks_are_drawn_by_weight_and_root_of_length():
+    tracks = [track(1, seed=0), track(4, seed=1), track(9, seed=2), track(9, seed=3)]
+    pool = source(*tracks, weights=[2.0, 1, 1, 0])
+    drawn = np.bincount([int(pool[index]["track"]) for index in range(1400)], minlength=4)
+    np.testing.assert_allclose(drawn, [400, 400, 600, 0], atol=70)
+    assert drawn[3] == 0
+
+
+@pytest.mark.parametrize("weights", [[0.0, 0], [0, 1]])
+def test_tracks_of_which_none_can_be_drawn_are_refused(weights):
+    blank = track(3, seed=1)
+    blank.visible[:] = False
+    with pytest.raises(ValueError, match=r"none of 2 tracks can be drawn; a track needs"):
+        source(track(3), blank, weights=weights)
+
+
+def indices(stream):
+    return [batch["index"].tolist() for batch in stream]
+
+
+def test_batches_are_the_pairs_in_order():
+    pool = source(track(6))
+    stream = list(pairs.batches(pool, batch_size=4, start=0, stop=3))
+    assert indices(stream) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    for key, value in pool[5].items():
+        np.testing.assert_array_equal(stream[1][key][1], value)
+    assert stream[0]["exemplar"].shape == (4, 319, 319, 3)
+
+
+def test_a_run_goes_on_where_it_stopped():
+    assert indices(pairs.batches(source(track(6)), batch_size=2, start=5, stop=7)) == [
+        [10, 11],
+        [12, 13],
+    ]
+
+
+def test_the_parts_of_all_hosts_are_the_batch():
+    pool = source(track(6))
+    parts = [
+        indices(pairs.batches(pool, batch_size=6, start=1, stop=3, host=host, hosts=3))
+        for host in range(3)
+    ]
+    assert parts == [[[6, 7], [12, 13]], [[8, 9], [14, 15]], [[10, 11], [16, 17]]]

@@ -1,0 +1,83 @@
+"""Prepared sets read back: what training sees is what the folder gives."""
+
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from training_trees import make_got10k, write_text
+
+from siamfc_jax.data.pairs import PairSource
+from siamfc_jax.data.prepared import find_prepared, read_prepared, read_tracks
+from siamfc_jax.data.sequences import read_got10k
+from siamfc_jax.preparation.builder import prepare
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    """Returns the folder of a small set in the GOT-10k layout, and the same prepared as it is."""
+    root = tmp_path_factory.mktemp("sets")
+    for number, length in enumerate((3, 1, 5)):
+        boxes = [[10 + frame, 8, 20, 16] for frame in range(length)]
+        folder = make_got10k(root / "source" / "train", f"video_{number}", boxes)
+        numbers = " ".join(str(10 * frame) for frame in range(length))
+        write_text(folder / "meta_info.ini", "source: zoo", f"source_frames: {numbers}")
+    prepare("got10k", root / "source", root / "out", split=None, workers=1, as_is=True)
+    return root / "source", root / "out"
+
+
+def test_equal_to_the_folder(sets):
+    folder, prepared = read_got10k(sets[0], "train"), read_prepared(sets[1])
+    assert [len(track.frames) for track in prepared] == [3, 1, 5]
+    for ours, theirs in zip(prepared, folder, strict=True):
+        assert (ours.name, ours.source) == (theirs.name, theirs.source)
+        for name in ("boxes", "visible", "frame_numbers"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
+            assert getattr(ours, name).dtype == getattr(theirs, name).dtype
+        for index in range(len(theirs.frames)):
+            assert ours.frames.encoded(index) == theirs.frames.encoded(index)
+            np.testing.assert_array_equal(ours.frames[index], theirs.frames[index])
+
+
+def test_training_draws_the_same_pairs_from_both(sets):
+    sources = [
+        PairSource(tracks, np.ones(3), seed=4, max_gap=20)
+        for tracks in (read_got10k(sets[0], "train"), read_prepared(sets[1]))
+    ]
+    for index in range(20):
+        ours, theirs = (source[index] for source in sources)
+        for name, value in ours.items():
+            np.testing.assert_array_equal(value, theirs[name])
+
+
+def test_frames_can_be_pickled_and_sliced(sets):
+    frames = read_prepared(sets[1])[2].frames
+    for copy in (pickle.loads(pickle.dumps(frames)), frames[::-1][::-1], frames[0:5]):
+        assert len(copy) == 5
+        assert [copy.encoded(index) for index in range(5)] == [*map(frames.encoded, range(5))]
+    assert frames[1:3].encoded(-1) == frames.encoded(2)
+    with pytest.raises(IndexError):
+        frames[5]
+
+
+def test_not_one_prepared_set(sets, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"holds 0 prepared data sets, expected one; name a folder"
+    ):
+        read_prepared(tmp_path)
+    folder = find_prepared(sets[1])
+    assert find_prepared(folder) == folder
+    shutil.copytree(folder, tmp_path / "a")
+    shutil.copytree(folder, tmp_path / "incomplete.ABC_1.0.0")  # a kill in the last moment
+    assert find_prepared(tmp_path) == tmp_path / "a"
+    shutil.copytree(folder, tmp_path / "b")
+    with pytest.raises(ValueError, match=r"holds 2 prepared data sets"):
+        find_prepared(tmp_path)
+
+
+def test_training_takes_prepared_sets_and_splits_of_folders(sets):
+    names = ["video_0", "video_1", "video_2"]
+    for path in (sets[1], sets[0] / "train", sets[0]):
+        assert [track.name for track in read_tracks(path)] == names
+    with pytest.raises(ValueError, match=r"no folder .*none; expected a prepared set, or a folder"):
+        read_tracks(sets[0] / "none")

@@ -1,0 +1,99 @@
+"""The search for tracker settings, and its command on a tiny validation set."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+from test_evaluate import truth, weights, write_frames  # noqa: F401 (a fixture)
+
+from siamfc_jax.config import TrackerConfig
+from siamfc_jax.evaluation import tuning
+from siamfc_jax.network.checkpoints import load_model
+
+BASE = TrackerConfig(num_scales=5)
+BEST = {"window_influence": 0.3, "scale_penalty": 0.96, "scale_rate": 0.3, "scale_step": 1.06}
+
+
+def score(config):
+    """Falls with the distance from BEST, in shares of the ranges."""
+    return -sum(
+        ((getattr(config, name) - BEST[name]) / (high - low)) ** 2
+        for name, (low, high) in tuning.RANGES.items()
+    )
+
+
+def test_the_search_comes_closer(tmp_path):
+    best, value = tuning.search(score, BASE, trials=60, seed=0, log=tmp_path / "log")
+    assert value == score(best)
+    assert value > 0.2 * score(BASE)  # both are negative
+    assert best.num_scales == 5
+    trials = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert len(trials) == 60
+    assert trials[0]["settings"]["scale_step"] == BASE.scale_step
+    for trial in trials[1:]:
+        for name, (low, high) in tuning.RANGES.items():
+            assert low <= trial["settings"][name] <= high
+
+
+def test_one_trial_keeps_the_settings(tmp_path):
+    best, _ = tuning.search(score, BASE, trials=1, seed=0, log=tmp_path / "log")
+    assert best == BASE
+
+
+def test_an_interrupted_search_goes_on(tmp_path):
+    whole = tuning.search(score, BASE, trials=12, seed=3, log=tmp_path / "whole")
+    lines = (tmp_path / "whole").read_text().splitlines(keepends=True)
+    (tmp_path / "half").write_text("".join(lines[:7]))
+    calls = []
+
+    def counting(config):
+        calls.append(config)
+        return score(config)
+
+    assert tuning.search(counting, BASE, trials=12, seed=3, log=tmp_path / "half") == whole
+    assert len(calls) == 5
+    with pytest.raises(ValueError, match="half is of another search; remove it, or repeat"):
+        tuning.search(score, BASE, trials=12, seed=4, log=tmp_path / "half")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("got")
+    name = "GOT-10k_Val_000001"
+    write_frames(root / "val" / name, 3, digits=8)
+    (root / "val" / name / "groundtruth.txt").write_text(truth(3, first=0))
+    (root / "val" / "list.txt").write_text(name + "\n")
+    return str(root)
+
+
+def test_command_saves_the_settings_with_the_model(data, weights, tmp_path, capsys):  # noqa: F811
+    output = tmp_path / "models" / "tuned"
+    command = ["--data", data, "--weights", weights, "--output", str(output), "--trials", "2"]
+    command += ["--scales-on", "exemplar"]
+    assert tuning.main(command) == 0
+    lines = (tmp_path / "models" / "tuned.trials.jsonl").read_text().splitlines()
+    trials = [json.loads(line) for line in lines]
+    best = max(trials, key=lambda trial: trial["score"])
+    found = load_model(str(output))
+    expected = dataclasses.replace(load_model(weights).tracker_config, **best["settings"])
+    assert found.tracker_config == expected
+    assert expected.scales_on == "exemplar"
+    assert f"{output}: {best['score']:.4f} with window_influence" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--benchmark", "otb100"], "error: otb100 is a test set: .*; tune on got10k-val, or say"),
+        (["--benchmark", "got10k-test"], "error: the true boxes of got10k-test are not published"),
+        (["--trials", "0"], "error: --trials must be at least 1, got 0"),
+        (["--sequences", "x"], "error: there is no sequence x in --data"),
+        (["--weights", "missing"], "error: no model at missing"),
+        (["--benchmark", "otb", "--force"], "error: no NAME/groundtruth_rect.txt below"),
+    ],
+)
+def test_errors(data, weights, tmp_path, capsys, flags, message):  # noqa: F811
+    command = ["--data", data, "--weights", weights, "--output", str(tmp_path / "x"), *flags]
+    assert tuning.main(command) == 2
+    assert re.match(message, capsys.readouterr().err)

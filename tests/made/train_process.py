@@ -1,0 +1,86 @@
+"""Runs train.py in processes of their own, on a tiny training set, with compiled steps kept."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import tiny_tracks
+
+from siamfc_jax.network import checkpoints
+
+ROOT = pathlib.Path(__file__).parents[2]
+# 12 steps, a checkpoint after every second one.
+FLAGS = ["--width", ".05", "--batch-size", "4", "--pairs-per-epoch", "16", "--epochs", "3"]
+FLAGS += ["--save-every", "2", "--keep", "2"]
+STEPS = 12
+NEVER = ("9", "any", "0")
+
+
+class Training:
+    """A folder with a training set and the workdirs of runs on it."""
+
+    def __init__(self, root):
+        self.root = root
+        tiny_tracks.write(root / "tracks")
+        self.env = os.environ | {
+            "JAX_PLATFORMS": "cpu",
+            "JAX_COMPILATION_CACHE_DIR": str(root / "cache"),
+        }
+
+    def start(self, workdir, *flags, interrupt=NEVER, devices=1, prefix=()):
+        """Starts train.py; `interrupt` as interrupted_train.py takes it, `prefix` runs it all."""
+        flags = ["--workdir", self.root / workdir, "--data", self.root / "tracks", *FLAGS, *flags]
+        # Unoptimised steps compile in half the time.
+        xla = "--xla_backend_optimization_level=0"
+        xla += f" --xla_force_host_platform_device_count={devices}"
+        return subprocess.Popen(
+            [
+                *prefix,
+                sys.executable,
+                "tests/made/interrupted_train.py",
+                *interrupt,
+                *map(str, flags),
+            ],
+            cwd=ROOT,
+            env=self.env | {"XLA_FLAGS": xla},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, workdir, *flags, code=0, **start):
+        """Runs train.py to its end, which must be `code`; returns (stdout, stderr)."""
+        process = self.start(workdir, *flags, **start)
+        out, err = process.communicate(timeout=900)
+        assert process.returncode == code, err
+        return out, err
+
+    def variables(self, workdir):
+        """Returns the variables of a run that is done."""
+        steps = (self.root / workdir / "checkpoints").iterdir()
+        assert max(int(path.name) for path in steps) == STEPS
+        return checkpoints.load_model(self.root / workdir).variables
+
+    def losses(self, workdir):
+        """Returns step -> mean loss since the last record, of a run."""
+        records = checkpoints.read_metrics(self.root / workdir)
+        return {record["step"]: record["loss"] for record in records if "loss" in record}
+
+
+def leaves(tree, name=""):
+    """Yields (name, array) of nested dictionaries."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{name}/{key}")
+        else:
+            yield f"{name}/{key}", value
+
+
+def assert_same(found, expected):
+    """Checks that two trees are equal bit for bit."""
+    found, expected = dict(leaves(found)), dict(leaves(expected))
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)

@@ -1,0 +1,354 @@
+"""Sources and writers on clips made here, each frame of a grey level that names it."""
+
+import http.server
+import subprocess
+import threading
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from siamfc_jax.media import drawing, video
+
+COUNT, HEIGHT, WIDTH = 12, 46, 64
+
+
+def picture(number, height=HEIGHT, width=WIDTH):
+    """A frame of level 20 * number, its top left quarter red."""
+    frame = np.full((height, width, 3), 20 * number, np.uint8)
+    frame[: height // 2, : width // 2] = [255, 0, 0]
+    return frame
+
+
+def write_video(path, frames, *, fps=10):
+    with video.video_writer(path, frames[0].shape, fps=fps) as write:
+        for frame in frames:
+            write(frame)
+
+
+def numbers_of(frames):
+    return [round(float(frame[-8:, -8:].mean()) / 20) for frame in frames]
+
+
+def read(source, **settings):
+    opened = video.open_source(str(source), **settings)
+    numbers, frames = zip(*opened.frames, strict=True)
+    return list(numbers), list(frames), opened
+
+
+def ffmpeg(*words):
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *map(str, words)]
+    subprocess.run(command, check=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One clip in every form."""
+    root = tmp_path_factory.mktemp("clips")
+    (root / "images").mkdir()
+    for number in range(COUNT):
+        bgr = picture(number)[..., ::-1]
+        cv2.imwrite(str(root / "images" / f"{number}.png"), bgr)  # 10.png is after 2.png
+    write_video(root / "clip.mp4", [picture(number) for number in range(COUNT)])
+    ffmpeg("-display_rotation", 90, "-i", root / "clip.mp4", "-c", "copy", root / "turned.mp4")
+    for name in ("clip.gif", "clip.webp", "clip.avi"):
+        ffmpeg("-i", root / "clip.mp4", root / name)
+    ffmpeg("-i", root / "clip.mp4", "-g", 4, "-f", "mpegts", root / "clip.ts")
+    return root
+
+
+@pytest.mark.parametrize(
+    "name, fps",
+    [
+        ("clip.mp4", 10),
+        ("clip.avi", 10),
+        ("clip.gif", 10),
+        ("clip.webp", 10),
+        ("clip.ts", 10),
+        ("images", 30),
+        ("images/*.png", 30),
+    ],
+)
+def test_every_source_gives_the_same_frames(folder, name, fps):
+    numbers, frames, opened = read(folder / name)
+    assert numbers == list(range(COUNT)) == numbers_of(frames)
+    assert opened.count == COUNT
+    assert opened.fps == pytest.approx(fps, rel=0.02)
+    assert {frame.shape for frame in frames} == {(HEIGHT, WIDTH, 3)}
+    red, green, blue = frames[3][4:16, 4:24].reshape(-1, 3).mean(0)
+    assert red > 230
+    assert max(green, blue) < 25
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.gif", "images"])
+def test_range_and_stride(folder, name):
+    numbers, frames, opened = read(folder / name, start=2, stop=9, stride=3)
+    assert numbers == [2, 5, 8] == numbers_of(frames)
+    assert opened.count == 3
+    assert opened.fps == pytest.approx((30 if name == "images" else 10) / 3, rel=0.02)
+
+
+def test_stop_beyond_the_end(folder):
+    numbers, _, opened = read(folder / "clip.mp4", start=10, stop=99)
+    assert numbers == [10, 11]
+    assert opened.count == 2
+
+
+def test_still_image_is_one_frame(folder):
+    _, frames, opened = read(folder / "images" / "4.png")
+    np.testing.assert_array_equal(frames[0], picture(4))
+    assert opened.count == 1
+
+
+def test_rotation_of_the_file_is_applied(folder):
+    _, frames, _ = read(folder / "turned.mp4")
+    assert frames[0].shape == (WIDTH, HEIGHT, 3)
+    # Turned by 90 degrees against the clock: the red quarter goes to the lower left.
+    assert frames[0][-16:, :16, 0].mean() > 200
+    assert frames[0][:16, :16, 0].mean() < 60
+
+
+def test_resize(folder):
+    _, frames, _ = read(folder / "clip.mp4", resize="32x23")
+    assert frames[5].shape == (23, 32, 3)
+    assert numbers_of(frames) == list(range(COUNT))
+
+
+def test_frames_of_several_sizes(tmp_path):
+    cv2.imwrite(str(tmp_path / "0.png"), picture(0))
+    cv2.imwrite(str(tmp_path / "1.png"), picture(1, 20, 30))
+    message = r"frame 1 of .* has 30 x 20 pixels, those before it 64 x 46; .* --resize"
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path)
+    _, frames, _ = read(tmp_path, resize="64x46")
+    assert len(frames) == 2
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("none.mp4", "no file .*; expected a video, an image, a folder or glob of images"),
+        ("*.none", "no images in"),
+        ("text.txt", "cannot read .*; expected a video that FFmpeg can decode"),
+        ("empty.mp4", "cannot read .*; expected a video that FFmpeg can decode"),
+        ("empty", "no images in"),
+    ],
+)
+def test_no_such_source(tmp_path, name, message):
+    (tmp_path / "text.txt").write_text("words\n" * 50)
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path / name)
+
+
+def test_no_such_camera(capfd):
+    with pytest.raises(ValueError, match="cannot reach 97; expected a camera number or"):
+        read("97")
+    assert not capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"start": COUNT}, f"has no frame {COUNT}; it has fewer"),
+        ({"start": -1}, "frames need 0 <= start < stop and stride >= 1, got start -1"),
+        ({"start": 3, "stop": 3}, "got start 3, stop 3"),
+        ({"stride": 0}, "stride 0"),
+        ({"resize": "32"}, "a size is WIDTHxHEIGHT in pixels such as 640x360, got '32'"),
+        ({"resize": "0x5"}, "got '0x5'"),
+    ],
+)
+def test_bad_settings(folder, settings, message):
+    with pytest.raises(ValueError, match=message):
+        read(folder / "clip.mp4", **settings)
+
+
+def test_damaged_image_names_itself(folder, tmp_path):
+    for name in ("0.png", "1.png"):
+        (tmp_path / name).write_bytes((folder / "images" / name).read_bytes())
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    frames = video.open_source(str(tmp_path)).frames
+    assert [next(frames)[0], next(frames)[0]] == [0, 1]
+    with pytest.raises(ValueError, match=r"cannot read image .*2\.png"):
+        next(frames)
+
+
+def test_video_that_is_cut_off(folder, tmp_path, capfd):
+    ffmpeg(
+        "-stream_loop", 5, "-i", folder / "clip.mp4", "-g", 4, "-c:v", "mjpeg", tmp_path / "a.avi"
+    )
+    whole = (tmp_path / "a.avi").read_bytes()
+    (tmp_path / "a.avi").write_bytes(whole[: len(whole) // 2])
+    seen = []
+    with pytest.raises(
+        ValueError, match=r"cannot decode .* beyond frame .* of 72; the file is dam"
+    ):
+        seen += [number for number, _ in video.open_source(str(tmp_path / "a.avi")).frames]
+    assert not capfd.readouterr().err
+
+
+@pytest.fixture
+def dropping_server(folder, monkeypatch):
+    """Serves two thirds of the clip to two visitors and hangs up; a whole file to all."""
+    monkeypatch.setattr(video, "PATIENCE", 0.0)
+    data, visits = (folder / "clip.ts").read_bytes(), []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path == "/clip.mp4":
+                whole = (folder / "clip.mp4").read_bytes()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(whole)))
+                self.end_headers()
+                self.wfile.write(whole)
+                return
+            visits.append(self.path)
+            self.send_response(200 if len(visits) < 3 else 503)
+            self.end_headers()
+            self.wfile.write(data[: len(data) * 2 // 3] if len(visits) < 3 else b"")
+
+        def log_message(self, *words):
+            """Says nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_stream_that_drops_is_connected_to_again_and_ends(dropping_server, capfd):
+    numbers, _, opened = read(f"{dropping_server}/clip.ts")
+    assert opened.count is None
+    once = len(numbers) // 2
+    assert 0 < once < COUNT
+    assert numbers == list(range(2 * once))
+    lines = capfd.readouterr().err.splitlines()
+    assert lines == [
+        f"{dropping_server}/clip.ts dropped after {count} frames; connecting again ({tries} of 3)"
+        for tries, count in ((1, once), (2, 2 * once), (3, 2 * once))
+    ]
+
+
+def test_file_behind_a_url_is_read_once(dropping_server, capfd):
+    numbers, *_ = read(f"{dropping_server}/clip.mp4")
+    assert numbers == list(range(COUNT))
+    assert not capfd.readouterr().err
+
+
+@pytest.mark.parametrize("height, width", [(46, 64), (47, 65), (1, 3)])
+def test_written_video_plays_in_browsers(tmp_path, height, width):
+    path = tmp_path / "new" / "out.mp4"
+    write_video(path, [picture(number, height, width) for number in range(5)], fps=29.97)
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 5
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(29.97)
+    fourcc = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
+    assert fourcc in (b"avc1", b"h264")
+    assert int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)).to_bytes(4, "little") == b"I420"
+    found, frame = capture.read()
+    assert found
+    assert frame.shape == (height + height % 2, width + width % 2, 3)
+    capture.release()
+    # Else the picture lags behind what is shown beside it by the frames the encoder delays.
+    told = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", path], stderr=subprocess.PIPE)
+    assert b"start: 0.000000" in told.stderr
+
+
+def test_writer_refuses(tmp_path):
+    (tmp_path / "file").touch()
+    for name, message in [
+        ("out.avi", r"must end in \.mp4"),
+        ("file/out.mp4", "cannot write .*; choose another place"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            write_video(tmp_path / name, [picture(0)])
+
+
+def test_encoder_that_fails(tmp_path):
+    """A size beyond H.264 stands for a full disk: the encoder ends on its own."""
+    frame = np.zeros((2, 40000, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"cannot write .*out\.mp4: "):
+        write_video(tmp_path / "out.mp4", [frame] * 50)
+
+
+def test_drawn_box_covers_the_edge_pixels():
+    frame = np.zeros((60, 80, 3), np.uint8)
+    boxes = np.array([[10, 20, 31, 25], [50, 30, 11, 11]], np.float32)
+    drawn = drawing.draw(frame, boxes, np.array([np.nan, 1.5]), [False, False], ["a", "b"])
+    assert not frame.any()
+    # The box spans [10, 41] x [20, 45]: its edges run between pixels 9 and 10, 40 and 41.
+    for column in (9, 10, 40, 41):
+        assert drawn[30, column].any()
+    for column in (7, 12, 38, 43):
+        assert not drawn[30, column].any()
+    first, second = drawn[30, 10].astype(float), drawn[35, 50].astype(float)
+    assert np.argmax(first) != np.argmax(second)  # two colours
+
+
+def test_the_box_of_a_lost_object_is_dark_and_dashed():
+    frame, box = np.zeros((240, 320, 3), np.uint8), np.array([[40, 60, 200, 120]], np.float32)
+    here, lost = (
+        drawing.draw(frame, box, np.array([1.5]), [gone], ["a"])[:, :, 0] for gone in (False, True)
+    )
+    for line in (np.s_[59, 40:240], np.s_[60:180, 39], np.s_[180, 40:240], np.s_[60:180, 240]):
+        assert here[line].all()
+        assert 0.3 < np.mean(lost[line] > 0) < 0.8
+    assert lost[100:].max() <= 2 / 3 * here.max()
+    assert lost[:58].any(axis=0).sum() > here[:58].any(axis=0).sum() + 10  # the word
+
+
+def test_response_lies_where_it_was_measured():
+    frame = np.zeros((100, 200, 3), np.uint8)
+    logits = np.zeros((1, 3, 17, 17), np.float32)
+    logits[0, 1, 4, 12] = 1  # row 4, column 12: 4 cells up, 4 to the right
+    sides = np.full((1, 3), 255 / 2, np.float32)  # a cell is 4 pixels
+    drawn = drawing.blend_responses(frame, logits, sides, np.array([[100, 50]], np.float32))
+    row, column = np.unravel_index(np.argmax(drawn[..., 0]), drawn.shape[:2])
+    assert abs(column + 0.5 - 116) <= 1
+    assert abs(row + 0.5 - 34) <= 1
+    assert not drawn[:, :60].any()
+
+
+def test_pictures_show_the_probability_at_its_place():
+    exemplar, search = np.full((127, 127, 3), 9.0), np.full((239, 239, 3), 90.0)
+    logits = np.full((15, 15), -20.0)
+    logits[2, 11] = 20.0
+    drawn = drawing.draw_response(exemplar, search, logits)
+    assert drawn.shape == (239, 605, 3) and drawn.dtype == np.uint8
+    assert (drawn[:127, :127] == 9).all() and (drawn[127:, :127] == 0).all()
+    assert (drawn[:, 127:366] == 90).all()
+    right = drawn[:, 366:].astype(int)
+    yellow = np.argwhere(right[..., 0] > 200)  # the top of the colour map
+    # Cell (2, 11) lies 5 cells of 8 px above the centre and 4 to its right.
+    np.testing.assert_allclose(yellow.mean(0), [119 - 40, 119 + 32], atol=1)
+    assert len(yellow) == 64
+
+
+def test_reading_ahead_changes_nothing_but_the_time():
+    read = []
+
+    def frames():
+        for number in range(5):
+            read.append(number)
+            yield number
+        raise ValueError("damaged")
+
+    ahead, found = video.read_ahead(frames(), 2), []
+    assert next(ahead) == 0
+    assert len(read) <= 3  # the one that was asked for, and two more
+    with pytest.raises(ValueError, match="damaged"):
+        found.extend(ahead)
+    assert found == [1, 2, 3, 4]
+    assert list(video.read_ahead(iter(()), 2)) == []
+
+
+def test_no_display(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(ValueError, match="no display for a window; give the object with --box"):
+        drawing.select_boxes(picture(0))

@@ -1,0 +1,144 @@
+"""Runs train.py as people do: killed, stopped, resumed, and with everything wrong."""
+
+import os
+import re
+import signal
+
+import numpy as np
+import pytest
+import tiny_networks
+import tiny_tracks
+from train_process import STEPS, Training, assert_same
+
+import train
+from siamfc_jax.config import ModelConfig, TrackerConfig
+from siamfc_jax.network import checkpoints
+from siamfc_jax.network.checkpoints import Model
+from siamfc_jax.signals import caught_signals
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory):
+    return Training(tmp_path_factory.mktemp("train"))
+
+
+@pytest.fixture
+def main(monkeypatch):
+    """Returns train.main without the search for a cluster, which must come before all of JAX."""
+    monkeypatch.setattr(train.training, "connect", lambda *_: None)
+    return train.main
+
+
+@pytest.fixture(scope="module")
+def reference(training):
+    """Returns the variables of a run that nothing disturbed."""
+    out, _ = training.run("reference")
+    assert "loader alone" in out and "step alone" in out
+    return training.variables("reference")
+
+
+def test_killed_and_stopped_run_ends_as_one_never_stopped(training, reference):
+    # Just before the second checkpoint becomes valid by being renamed.
+    training.run("a", interrupt=("9", "os.rename", "4"), code=-signal.SIGKILL)
+    _, err = training.run("a", interrupt=("15", "os.rename", "2"), code=143)
+    assert "the same command goes on from there\n" in err
+    out, _ = training.run("a")
+    assert "loader alone" in out
+    assert_same(training.variables("a"), reference)
+    steps = list(training.losses("a"))
+    assert steps == sorted(set(steps)) and steps[-1] == 12
+
+
+def test_one_checkpoint_of_a_run_is_a_model(training, reference):
+    loaded = checkpoints.load_model(training.root / "reference" / "checkpoints" / str(STEPS))
+    assert_same(loaded.variables, reference)
+
+
+def test_finished_run_has_nothing_left_to_do(training, reference, main, capsys):
+    flags = ["--data", f"{training.root}/tracks", "--batch-size", "4", "--pairs-per-epoch", "16"]
+    flags += ["--epochs", "3", "--width", ".05", "--workdir", f"{training.root}/reference"]
+    assert main(flags) == 0
+    assert "nothing left to do" in capsys.readouterr().out
+    for changed, text in [
+        (["--batch-size", "8"], "has batch_size 4, got 8; go on with the same settings, or choose"),
+        (["--seed", "5"], "has seed 0, got 5; go on with the same"),
+        (["--width", ".06"], "has width 0.05, got 0.06; go on with the same"),
+        (["--data", f"{training.root}/tracks"], "has training data "),
+    ]:
+        assert main([*flags, *changed]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("error: the run in ") and text in err and err.count("\n") == 1
+
+
+def test_loss_that_is_no_number_ends_the_run(training, reference):
+    config = ModelConfig(width=0.05)
+    variables = tiny_networks.variables(config)
+    variables["params"]["conv3"]["kernel"][:] = np.nan
+    path = training.root / "broken"
+    checkpoints.save_model(path, Model(variables, config, TrackerConfig()))
+    _, err = training.run("nan", "--init-from", path, code=2)
+    line = next(line for line in err.splitlines() if line.startswith("error: "))
+    assert "loss nan, gradient nan at step 1, pairs 0, 1, 2, 3 of tracks made_" in line
+    assert "look at these, or begin anew with a lower --learning-rate" in line
+    assert not any((training.root / "nan" / "checkpoints").iterdir())
+
+
+def test_signals_are_noted_and_a_second_one_interrupts():
+    with caught_signals() as caught:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert caught == [signal.SIGINT]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_weights_of_sets_and_of_sources(tmp_path):
+    tiny_tracks.write(tmp_path / "a", tracks=2, frames=1, source="film")
+    tiny_tracks.write(tmp_path / "b:c", tracks=1, frames=1, source="drone")
+    (tmp_path / "b:c" / "list.txt").write_text("drone_0\ndrone_0\n")
+    entries = [f"{tmp_path}/a", f"{tmp_path}/a:0.5,film:.1", f"{tmp_path}/b:c,drone:3"]
+    tracks, weights = train.read_data(entries)
+    assert [track.name for track in tracks] == ["film_0", "film_1"] * 2 + ["drone_0"] * 2
+    np.testing.assert_allclose(weights, [1, 1, 0.05, 0.05, 3, 3])
+
+
+def test_errors(tmp_path, main, capsys):
+    tiny_tracks.write(tmp_path / "tracks", tracks=1, frames=2)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    config = ModelConfig(width=0.05)
+    narrow = Model(tiny_networks.variables(config), config, TrackerConfig())
+    checkpoints.save_model(tmp_path / "narrow", narrow)
+    good = ["--workdir", f"{tmp_path}/run", "--data", f"{tmp_path}/tracks", "--width", ".04"]
+    for flags, text in [
+        (["--data", f"{tmp_path}/none"], "no folder .*none; expected a prepared set, or a folder"),
+        (
+            ["--data", f"{tmp_path}/empty"],
+            "holds 0 prepared data sets, expected one; name a folder",
+        ),
+        (["--data", f"{tmp_path}/tracks:-1"], "--data takes weights from 0 upwards, got .*:-1"),
+        (["--data", f"{tmp_path}/tracks,x:2"], "tracks has no source x; it has made"),
+        (["--validation", f"{tmp_path}/none"], "no folder .*none; expected"),
+        (["--batch-size", "3"], "--batch-size must be a multiple of 2 devices on 1 hosts .*got 3"),
+        (["--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["--workers", "-1"], "--workers must not be negative, got -1"),
+        (["--profile", "-1"], "--profile must not be negative, got -1"),
+        (["--workdir", f"{tmp_path}/file/run"], "cannot write to .*file/run: Not a directory"),
+        (["--init-from", f"{tmp_path}/none"], "no model at .*none; expected"),
+        (["--teacher", f"{tmp_path}/none"], "no model at .*none; expected"),
+        (
+            ["--init-from", f"{tmp_path}/narrow"],
+            r"--init-from is a network of .*width=0.05.*asked for .*width=0.04.*; give its --width",
+        ),
+    ]:
+        args = good if flags[0] != "--data" else good[:2] + good[4:]
+        assert main([*args, *flags]) == 2, flags
+        err = capsys.readouterr().err
+        assert err.startswith("error: ") and err.count("\n") == 1, err
+        assert re.search(text, err), err
+
+
+def test_hosts_are_named_together_or_not_at_all():
+    for given in [(None, None, 1), ("a:1", 2, None), ("a:1", 2, 2)]:
+        with pytest.raises(ValueError, match=r"--coordinator HOST:PORT, --num-processes N and"):
+            train.training.connect(*given)
