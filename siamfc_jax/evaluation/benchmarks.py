@@ -22,7 +22,8 @@ from siamfc_jax.data.sequences import (
     read_got10k,
     read_otb,
 )
-from siamfc_jax.evaluation import reports
+from siamfc_jax.evaluation import measures
+from siamfc_jax.evaluation.protocols import MULTISTART, OPE, SUPERVISED, Protocol
 
 # First frames of the UAV123 sequences that are later parts of a video (configSeqs.m of UAV123).
 _UAV_STARTS = {
@@ -260,26 +261,48 @@ class Benchmark(NamedTuple):
     Attributes:
       read: folder -> list of Sequence.
       one_based: whether its result files count the first pixel as 1.
-      protocol: of `protocols.py`: `ope`, `supervised` or `multistart`.
-      absent_counts: whether frames without the object count as missed.
-      extra: further numbers, see `reports.report`.
-      eao: run lengths of EAO.
+      protocol: how a tracker is run over its sequences.
+      measures: keywords of the protocol's `summarize`: what this benchmark counts otherwise
+        or beside the common numbers. VOT needs `eao`, the run lengths of EAO.
       server: where the true boxes are not published: names of a sequence's boxes and
         times in the archive that the server takes.
     """
 
     read: Callable
     one_based: bool = True
-    protocol: str = "ope"
-    absent_counts: bool = False
-    extra: Callable | None = None
-    eao: tuple[int, int] | None = None
+    protocol: Protocol = OPE
+    measures: dict = {}  # noqa: RUF012 (never written to)
     server: tuple[str, str | None] | None = None
 
 
-# EAO ranges are those of the VOT toolkit's stacks.
-_supervised = functools.partial(Benchmark, read_vot, one_based=False, protocol="supervised")
-_multistart = functools.partial(Benchmark, read_vot, one_based=False, protocol="multistart")
+def read_folders(benchmark: Benchmark, folders) -> list[Sequence]:
+    """Reads several folders of one layout as one set of sequences.
+
+    Args:
+      benchmark: whose layout the folders have.
+      folders: at least one.
+
+    Raises:
+      ValueError: a folder is not in that layout, or two hold a sequence of the same name.
+    """
+    sequences, folder_of = [], {}
+    for folder in folders:
+        for sequence in benchmark.read(folder):
+            if sequence.name in folder_of:
+                raise ValueError(
+                    f"sequence {sequence.name} is in {folder_of[sequence.name]} and in {folder}; "
+                    "folders that are evaluated together need sequences of different names"
+                )
+            folder_of[sequence.name] = folder
+            sequences.append(sequence)
+    return sequences
+
+
+def _vot(protocol: Protocol, *eao: int) -> Benchmark:
+    """Returns a VOT challenge; the EAO ranges are those of the VOT toolkit's stacks."""
+    return Benchmark(read_vot, one_based=False, protocol=protocol, measures={"eao": eao})
+
+
 BENCHMARKS = {
     "otb": Benchmark(read_otb),
     "otb2013": Benchmark(functools.partial(read_otb, version="2013")),
@@ -291,10 +314,12 @@ BENCHMARKS = {
     "uav20l": Benchmark(functools.partial(read_uav, version="UAV20L")),
     "nfs30": Benchmark(functools.partial(read_nfs, fps=30), one_based=False),
     "nfs240": Benchmark(functools.partial(read_nfs, fps=240), one_based=False),
-    "lasot": Benchmark(read_lasot, absent_counts=True),
-    "alov": Benchmark(read_alov, extra=reports.alov),
+    "lasot": Benchmark(read_lasot, measures={"absent_counts": True}),
+    "alov": Benchmark(read_alov, measures={"extra": measures.alov}),
     "got10k-val": Benchmark(
-        functools.partial(read_got10k, split="val"), one_based=False, extra=reports.got10k
+        functools.partial(read_got10k, split="val"),
+        one_based=False,
+        measures={"extra": measures.got10k},
     ),
     "got10k-test": Benchmark(
         functools.partial(read_got10k, split="test"),
@@ -302,12 +327,12 @@ BENCHMARKS = {
         server=("{0}/{0}_001.txt", "{0}/{0}_time.txt"),
     ),
     "trackingnet": Benchmark(read_trackingnet, one_based=False, server=("{0}.txt", None)),
-    "vot2015": _supervised(eao=(108, 371)),
-    "vot2016": _supervised(eao=(108, 371)),
-    "vot2017": _supervised(eao=(100, 356)),
-    "vot2018": _supervised(eao=(100, 356)),
-    "vot2019": _supervised(eao=(46, 291)),
-    "vot2020": _multistart(eao=(115, 755)),
-    "vot2021": _multistart(eao=(115, 755)),
-    "vot2022": _multistart(eao=(115, 755)),
+    "vot2015": _vot(SUPERVISED, 108, 371),
+    "vot2016": _vot(SUPERVISED, 108, 371),
+    "vot2017": _vot(SUPERVISED, 100, 356),
+    "vot2018": _vot(SUPERVISED, 100, 356),
+    "vot2019": _vot(SUPERVISED, 46, 291),
+    "vot2020": _vot(MULTISTART, 115, 755),
+    "vot2021": _vot(MULTISTART, 115, 755),
+    "vot2022": _vot(MULTISTART, 115, 755),
 }

@@ -20,8 +20,9 @@ import numpy as np
 from siamfc_jax import config
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.data.sequences import choose
-from siamfc_jax.evaluation import reports, runner
-from siamfc_jax.evaluation.benchmarks import BENCHMARKS
+from siamfc_jax.evaluation import runner, tables
+from siamfc_jax.evaluation.benchmarks import BENCHMARKS, Benchmark
+from siamfc_jax.evaluation.protocols import OPE
 from siamfc_jax.network.checkpoints import load_model, save_model
 from siamfc_jax.tracking import tracker
 
@@ -92,13 +93,14 @@ def _propose(done, base, trials, rng):
     return dataclasses.asdict(base) | tried
 
 
-def score_on(sequences, model, benchmark):
+def score_on(sequences, model, benchmark: Benchmark):
     """Makes the function that `search` maximises.
 
     Args:
       sequences: to track.
-      model: whose settings are tried.
-      benchmark: of BENCHMARKS; AO where it has one, else the success AUC.
+      model: network and settings; the settings are what is tried.
+      benchmark: of BENCHMARKS; the score is the number that ranks its tables (AO of
+        GOT-10k, AUC elsewhere).
 
     Returns:
       TrackerConfig -> number.
@@ -108,9 +110,8 @@ def score_on(sequences, model, benchmark):
     def score(settings):
         track = runner.siamfc(params, config=settings)
         runs = {s.name: [(runner.one_pass(track, s), s)] for s in sequences}
-        if benchmark.extra:
-            return next(iter(benchmark.extra(runs).values()))
-        return reports.report(runs)["success_auc"]
+        summary = benchmark.protocol.summarize(runs, **benchmark.measures)
+        return summary[tables.leading_column([summary])]
 
     return score
 
@@ -120,7 +121,7 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    one_pass = [name for name, entry in BENCHMARKS.items() if entry.protocol == "ope"]
+    one_pass = [name for name, entry in BENCHMARKS.items() if entry.protocol is OPE]
     parser.add_argument("--benchmark", choices=one_pass, default=VALIDATION[0])
     parser.add_argument("--data", required=True, help="folder of the benchmark as published")
     parser.add_argument("--weights", required=True, help="name or path of a model")

@@ -13,6 +13,7 @@ import tiny_networks
 
 import evaluate
 from siamfc_jax.config import TrackerConfig
+from siamfc_jax.evaluation import execution
 from siamfc_jax.network.checkpoints import Model, save_model
 
 LENGTHS = {"Deer": 4, "Girl": 6}
@@ -125,7 +126,7 @@ def test_ctrl_c(otb, weights, tmp_path, capsys, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate.protocols, "perform", interrupt)
+    monkeypatch.setattr(execution.protocols, "run_sequence", interrupt)
     assert evaluate.main(["--data", otb, "--weights", weights, "--output", str(tmp_path)]) == 130
     assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
 
@@ -143,7 +144,7 @@ def test_refuses_to_mix_results(tracked, otb, weights, tmp_path, capsys):
     assert "with other weights;" in capsys.readouterr().err
 
 
-def test_compares_trackers(tracked, otb, tmp_path):
+def test_compares_trackers(tracked, otb, tmp_path, capsys):
     perfect = tmp_path / "perfect"
     perfect.mkdir()
     for name, count in LENGTHS.items():
@@ -155,7 +156,39 @@ def test_compares_trackers(tracked, otb, tmp_path):
     assert list(summary) == ["tiny", "perfect"]
     assert summary["perfect"]["success_auc"] == pytest.approx(20 / 21)
     assert summary["perfect"]["fps"] is None
-    assert (output / "table.md").read_text().splitlines()[2].startswith("| perfect | 0.952 |")
+    table = (output / "table.md").read_text()
+    assert table.splitlines()[2].startswith("| perfect | 0.952 |")
+    apart = summary["perfect"]["success_auc"] - summary["tiny"]["success_auc"]
+    assert f"| perfect - tiny | {apart:+.3f} | " in table
+    assert table == capsys.readouterr().out
+    (found,) = json.loads((output / "comparisons.json").read_text())
+    assert (found["better"], found["other"], found["sequences"]) == ("perfect", "tiny", 2)
+    assert found["mean"] == pytest.approx(apart)
+    assert found["low"] <= apart <= found["high"]
+
+
+def test_several_folders_are_one_set(otb, weights, tmp_path, capsys):
+    write_frames(tmp_path / "more" / "Own" / "img", 24)
+    (tmp_path / "more" / "Own" / "groundtruth_rect.txt").write_text(truth(24, first=1))
+    folders = [otb, str(tmp_path / "more")]
+    outputs = [str(tmp_path / "one"), str(tmp_path / "two")]
+    for output, flags in zip(outputs, ([], ["--window-influence", "1"]), strict=True):
+        command = ["--data", *folders, "--weights", weights, "--protocol", "tre", *flags]
+        assert evaluate.main([*command, "--output", output]) == 0
+    assert len(list((tmp_path / "one" / "tre").glob("Own_??.txt"))) == 7  # 5 frames have 20 left
+    command = ["--data", *folders, "--protocol", "tre", "--results", *outputs]
+    assert evaluate.main([*command, "--output", str(tmp_path / "both")]) == 0
+    (found,) = json.loads((tmp_path / "both" / "comparisons.json").read_text())
+    assert found["sequences"] == 3
+    summary = json.loads((tmp_path / "both" / "summary.json").read_text())
+    by_sequence = [
+        [row["success_auc"] for row in summary[name]["sequences"].values()]
+        for name in (found["better"], found["other"])
+    ]
+    assert found["mean"] == pytest.approx(np.mean(by_sequence[0]) - np.mean(by_sequence[1]))
+    capsys.readouterr()
+    assert evaluate.main(["--data", otb, otb, "--output", str(tmp_path / "x")]) == 2
+    assert re.match("error: sequence Deer is in .* and in .*; folders", capsys.readouterr().err)
 
 
 def test_takes_some_sequences(tracked, otb, tmp_path):
@@ -196,12 +229,32 @@ def test_packs_results_for_a_server(weights, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (["--protocol", "tre"], "error: --protocol tre is for benchmarks without restarts, VOT"),
+        (["--eao", "5", "4"], "error: --eao LOW HIGH needs 1 <= LOW <= HIGH, got 5 4"),
+    ],
+)
+def test_flags_that_vot_refuses(weights, tmp_path, capsys, flags, message):
+    command = ["--benchmark", "vot2016", "--data", str(tmp_path), "--output", str(tmp_path / "x")]
+    assert evaluate.main([*command, *flags]) == 2
+    assert re.match(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
         (["--sequences", "Deer", "Own"], "error: there is no sequence Own in --data"),
         (["--weights", "missing"], "error: no model at missing; expected"),
         (["--scale-step", "0.5"], "error: scale_step must be"),
         (["--results", "a/x", "b/x"], "error: --results needs folders of different names"),
         (["--results", "missing"], "error: no .*missing/Deer.txt; expected a result file"),
         (["--tracker", "kcf"], "error: OpenCV .* lacks the tracker kcf, it is in opencv-contrib"),
+        (
+            ["--tracker", "nano"],
+            "error: the tracker nano needs 2 model files, --tracker-files BACK",
+        ),
+        (["--tracker", "vit", "--tracker-files", "x.onnx"], "error: no file x.onnx; the tracker v"),
+        (["--tracker-files", "x.onnx"], "error: --tracker-files goes with --tracker nano, vit or"),
+        (["--eao", "1", "4"], "error: --eao is for the VOT benchmarks; leave it out"),
         (["--jobs", "0"], "error: --jobs must be at least 1, got 0"),
         (["--together", "0"], "error: --together must be at least 1, got 0"),
         (["--together", "2", "--jobs", "2"], "error: --together is for our tracker, in one proc"),

@@ -1,10 +1,10 @@
-"""Numbers and tables of siamfc_jax.evaluation.reports, computed by hand."""
+"""Numbers of siamfc_jax.evaluation.measures, computed by hand."""
 
 import numpy as np
 import pytest
 
 from siamfc_jax.data.sequences import Sequence
-from siamfc_jax.evaluation import reports, runner
+from siamfc_jax.evaluation import measures, runner
 
 BOXES = np.array([[10, 10, 20, 20], [15, 10, 20, 20], [20, 10, 20, 20], [30, 10, 20, 20]], "f4")
 
@@ -32,7 +32,9 @@ def make_run(boxes=BOXES, *, seconds=np.nan, reading=np.nan, visible=None, attri
 def test_numbers_of_the_identity_tracker():
     # Overlaps 1, 15/25 = .6, 10/30, 0; centre errors 0, 5, 10, 20; normalised 0, .25, .5, 1.
     times = np.array([9, 0.1, 0.2, 0.6])
-    report = reports.report({"moving": [make_run(seconds=times, reading=np.array([0, 0.1] * 2))]})
+    report = measures.summarize(
+        {"moving": [make_run(seconds=times, reading=np.array([0, 0.1] * 2))]}
+    )
     # Above 0, .05, ... 1: the first frame 20 times, the second 12, the third 7.
     assert report["success_auc"] == pytest.approx((20 + 12 + 7) / 4 / 21)
     assert report["success_50"] == pytest.approx(0.5)
@@ -49,40 +51,40 @@ def test_numbers_of_the_identity_tracker():
 
 
 def test_sequences_weigh_the_same_whatever_their_length():
-    report = reports.report({"long": [make_run()], "short": [make_run(BOXES[:1])]})
+    report = measures.summarize({"long": [make_run()], "short": [make_run(BOXES[:1])]})
     by_sequence = [found["success_auc"] for found in report["sequences"].values()]
     assert by_sequence == pytest.approx([39 / 4 / 21, 20 / 21])
     assert report["success_auc"] == pytest.approx(np.mean(by_sequence))
 
 
 def test_runs_of_one_sequence_are_pooled():
-    report = reports.report({"moving": [make_run(), make_run(BOXES[:1])]})
+    report = measures.summarize({"moving": [make_run(), make_run(BOXES[:1])]})
     assert report["success_auc"] == pytest.approx((20 + 12 + 7 + 20) / 5 / 21)
 
 
 def test_frames_without_a_true_box_do_not_count():
     boxes = BOXES.copy()
     boxes[2:] = np.nan
-    report = reports.report({"moving": [make_run(boxes)]})
+    report = measures.summarize({"moving": [make_run(boxes)]})
     assert report["success_auc"] == pytest.approx((20 + 12) / 2 / 21)
 
 
 def test_the_first_frame_counts_as_given():
     result, sequence = make_run(BOXES[:1])
     result.boxes[0] = np.nan
-    assert reports.report({"a": [(result, sequence)]})["success_auc"] == pytest.approx(20 / 21)
+    assert measures.summarize({"a": [(result, sequence)]})["success_auc"] == pytest.approx(20 / 21)
 
 
 def test_absent_frames_may_count_as_missed():
     run = make_run(visible=[True, True, False, False])
-    curves = reports.measure([run], absent_counts=True)
+    curves = measures.sequence_curves([run], absent_counts=True)
     assert curves["success"].mean() == pytest.approx((20 + 12) / 4 / 21)
     assert curves["precision"][20] == pytest.approx(0.5)
-    assert reports.measure([run])["precision"][20] == pytest.approx(1)
+    assert measures.sequence_curves([run])["precision"][20] == pytest.approx(1)
 
 
 def test_attributes_average_their_sequences():
-    report = reports.report(
+    report = measures.summarize(
         {
             "a": [make_run(attributes=("OCC", "IV"))],
             "b": [make_run(BOXES[:1], attributes=("OCC", "own"))],
@@ -96,56 +98,17 @@ def test_attributes_average_their_sequences():
 
 def test_got10k_pools_frames():
     runs = {"a": [make_run()], "b": [make_run(BOXES[:2])]}
-    report = reports.report(runs, extra=reports.got10k)
+    report = measures.summarize(runs, extra=measures.got10k)
     assert report["ao"] == pytest.approx(np.mean([0.6, 1 / 3, 0, 0.6]))
     assert report["sr50"] == pytest.approx(0.5)
     assert report["sr75"] == 0
     assert report["sequences"]["b"]["ao"] == pytest.approx(0.6)
     hidden = make_run(visible=[True, True, False, False])
-    assert reports.got10k({"a": [hidden]})["ao"] == pytest.approx(0.6)
+    assert measures.got10k({"a": [hidden]})["ao"] == pytest.approx(0.6)
 
 
 def test_alov_scores_the_annotated_frames():
     boxes = BOXES.copy()
     boxes[2] = np.nan  # hits, hit, not annotated, wrong box
     runs = {"a": [make_run(boxes)], "b": [make_run(BOXES[:2])]}
-    assert reports.alov(runs)["f_score"] == pytest.approx((2 / 3 + 1) / 2)
-
-
-def test_foreign_results_need_no_times():
-    report = reports.report({"moving": [make_run()]})
-    assert report["fps"] is None
-    lines = reports.table(report["sequences"], heading="name").splitlines()
-    assert lines[0] == "| name | AUC | SR .5 | P 20 px | P norm .2 | fps |"
-    assert lines[1] == "|---|---|---|---|---|---|"
-    assert lines[2] == "| moving | 0.464 | 0.500 | 1.000 | 0.250 | - |"
-
-
-def test_table_lists_the_best_first():
-    text = reports.table(
-        {"low": {"eao": 0.25, "fps": 12.34}, "high": {"eao": 0.75, "fps": 1}}, heading="name"
-    )
-    assert text.splitlines()[0] == "| name | EAO | fps |"
-    assert text.splitlines()[2:] == ["| high | 0.750 | 1.0 |", "| low | 0.250 | 12.3 |"]
-
-
-def test_several_trackers_are_set_side_by_side():
-    summaries = {
-        "low": {"ao": 0.25, "attributes": {}, "sequences": {"a": {"ao": 0.5}, "b": {"ao": 0.0}}},
-        "high": {"ao": 0.75, "attributes": {}, "sequences": {"a": {"ao": 1}, "b": {"ao": 0.5}}},
-    }
-    trackers, sequences = reports.tables(summaries)
-    assert trackers == reports.table(summaries, heading="tracker")
-    assert sequences.splitlines() == [
-        "| sequence: AO | high | low |",
-        "|---|---|---|",
-        "| a | 1.000 | 0.500 |",
-        "| b | 0.500 | 0.000 |",
-    ]
-    _, alone = reports.tables({"low": summaries["low"]})
-    assert alone == reports.table(summaries["low"]["sequences"], heading="sequence")
-    # EAO is of a whole benchmark, its sequences have other numbers.
-    vot = {"x": {"eao": 0.5, "accuracy": 0.5, "sequences": {"a": {"accuracy": 0.5}}}}
-    assert reports.comparison(vot, "sequences", heading="sequence").startswith(
-        "| sequence: A | x |"
-    )
+    assert measures.alov(runs)["f_score"] == pytest.approx((2 / 3 + 1) / 2)
