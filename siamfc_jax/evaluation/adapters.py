@@ -20,13 +20,13 @@ def got10k_tracker(weights, *, name: str, one_based: bool):
     """Makes a tracker for got10k's experiments: `ExperimentOTB(...).run(tracker)`.
 
     Args:
-      weights: as of `tracker.Tracker`.
-      name: under which results are kept.
-      one_based: whether the experiment's boxes are: True for OTB, UAV123, LaSOT and
-        the like, False for GOT-10k, VOT, TrackingNet and NfS.
+      weights: name or path of a model.
+      name: of the tracker in the kit's results.
+      one_based: whether the experiment counts the first pixel as 1: True for OTB, UAV123,
+        LaSOT and the like, False for GOT-10k, VOT, TrackingNet and NfS.
 
     Returns:
-      an instance of got10k's `Tracker`, marked deterministic.
+      Tracker of got10k, marked deterministic.
     """
     from got10k.trackers import Tracker as Base  # an extra of the evaluation
 
@@ -49,11 +49,11 @@ def got10k_tracker(weights, *, name: str, one_based: bool):
 def serve(tracker: Tracker) -> None:
     """Answers the VOT toolkit through TraX until it quits.
 
-    Rectangles and polygons are understood; the answer is a rectangle and the score,
-    as the property `confidence`.
+    The toolkit may send rectangles or polygons. The answer is a rectangle, with the score
+    as its property `confidence`.
 
     Args:
-      tracker: ours.
+      tracker: SiamFC, with its weights.
     """
     import trax  # an extra of the evaluation
 

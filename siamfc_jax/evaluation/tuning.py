@@ -40,14 +40,14 @@ STEP = 0.15  # standard deviation of a local trial, in shares of a range
 def search(score, base: TrackerConfig, *, trials: int, seed: int, log) -> tuple:
     """Looks for the settings with the highest score.
 
-    The first trial is `base`; up to the half are drawn evenly from RANGES, the others
-    around the best so far. Trials that the log holds already are not run again; the
-    same seed and log lead to the same search.
+    The first trial is `base`. Half of the trials are drawn evenly from RANGES, the others
+    around the best settings so far. Trials that are in the log already are not run again;
+    the same seed and log lead to the same search.
 
     Args:
       score: TrackerConfig -> number.
-      base: settings to begin with; what is not in RANGES stays.
-      trials: number of settings to try, the ones in the log included.
+      base: settings to begin with; settings that are not in RANGES stay.
+      trials: number of settings to try, including those in the log.
       seed: of the drawing.
       log: file of one JSON object a trial, appended to.
 
@@ -55,7 +55,7 @@ def search(score, base: TrackerConfig, *, trials: int, seed: int, log) -> tuple:
       (best TrackerConfig, its score).
 
     Raises:
-      ValueError: the log is of another search, or damaged.
+      ValueError: the log belongs to another search, or is damaged.
     """
     log, done = pathlib.Path(log), []
     for number, line in enumerate(log.read_text().splitlines() if log.is_file() else (), start=1):

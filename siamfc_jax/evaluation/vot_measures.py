@@ -45,18 +45,17 @@ def overlaps(trajectory: Trajectory, regions, frame_size: tuple[int, int]) -> np
 def region_overlap(region, truth, frame_size: tuple[int, int]) -> float:
     """Computes intersection over union in pixels of the frame.
 
-    A region is four numbers `x, y, w, h` or the corners `x, y, ...` of a convex
-    polygon. Numbers are rounded first, halves to even. A rectangle covers w x h
-    pixels; a polygon also covers the pixels under its right and lower edges. Two
-    regions that span at most one pixel together count as equal.
+    Numbers are rounded first, halves to even. A rectangle covers w x h pixels; a polygon
+    also covers the pixels under its right and lower edges. Two regions that span at most
+    one pixel together count as equal.
 
     Args:
-      region: f[4] or f[2 N].
+      region: f[4] `x, y, w, h`, or the corners f[2 N] `x, y, ...` of a convex polygon.
       truth: the same.
       frame_size: (width, height); pixels outside do not count.
 
     Returns:
-      overlap in [0, 1].
+      intersection over union in [0, 1].
     """
     a, b = np.round(np.asarray(region, float)), np.round(np.asarray(truth, float))
     low_a, high_a = _bounds(a)
@@ -76,7 +75,7 @@ def region_overlap(region, truth, frame_size: tuple[int, int]) -> float:
 def _bounds(region):
     if len(region) == 4:
         return region[:2], region[:2] + region[2:] - 1
-    corners = region.reshape(-1, 2)
+    corners = region.reshape(-1, 2)  # f[2 N] -> f[N, 2]
     return corners.min(0), corners.max(0)
 
 
@@ -108,7 +107,7 @@ def _spans(region, low, high):
 def accuracy(codes, values) -> float:
     """Computes the mean overlap of a supervised run.
 
-    Frames without a box do not count, nor do the BURN_IN frames from each start.
+    Frames without a box and the BURN_IN frames from each start do not count.
 
     Args:
       codes: i[T] of a Trajectory.
@@ -232,8 +231,8 @@ def supervised_report(runs: dict, *, low: int, high: int) -> dict:
 def progress(values, present) -> int:
     """Returns the number of frames before a multi-start run is lost.
 
-    Lost means: an overlap of at most LOST_OVERLAP for GRACE frames in a row in
-    which the object is present. The start counts, its overlap is 0.
+    A run is lost where the overlap is at most LOST_OVERLAP for GRACE frames in a row in
+    which the object is present. The start counts among them, with an overlap of 0.
 
     Args:
       values: f[T] overlaps, from `overlaps`.
@@ -250,11 +249,11 @@ def progress(values, present) -> int:
 def multi_start_curve(pieces, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Computes the expected overlap curve of one sequence, multi-start protocol.
 
-    Beyond its end a lost run counts with its sum over n - 1 frames, as in the
+    Beyond its end, a lost run counts with its sum of overlaps divided by n - 1, as in the
     toolkit's `compute_eao_partial`.
 
     Args:
-      pieces: (overlaps, 0 after a loss; whether it was tracked to the end) by anchor.
+      pieces: one (overlaps, 0 after a loss; whether it was tracked to the end) an anchor.
       length: number of entries.
 
     Returns:
