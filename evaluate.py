@@ -66,18 +66,18 @@ def make_parser() -> argparse.ArgumentParser:
 def make_plan(args: argparse.Namespace) -> plan.Plan:
     """Returns what the flags ask for; refuses flags that do not go together."""
     benchmark = plan.choose_measures(BENCHMARKS[args.benchmark], args.eao)
-    chosen = plan.Plan(
-        name=args.benchmark,
-        benchmark=benchmark,
-        protocol=plan.choose_protocol(benchmark, args.protocol),
-        sequences=choose(read_folders(benchmark, args.data), args.sequences),
-        output=pathlib.Path(args.output),
-        tracker=None if args.results else make_tracker(args),
-        jobs=args.jobs,
-        together=args.together,
+    return plan.checked(
+        plan.Plan(
+            name=args.benchmark,
+            benchmark=benchmark,
+            protocol=plan.choose_protocol(benchmark, args.protocol),
+            sequences=choose(read_folders(benchmark, args.data), args.sequences),
+            output=pathlib.Path(args.output),
+            tracker=None if args.results else make_tracker(args),
+            jobs=args.jobs,
+            together=args.together,
+        )
     )
-    plan.check(chosen)
-    return chosen
 
 
 def make_tracker(args: argparse.Namespace) -> plan.SiamFC | plan.OpenCV:

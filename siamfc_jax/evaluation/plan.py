@@ -119,8 +119,8 @@ def choose_measures(benchmark: Benchmark, eao: list[int] | None) -> Benchmark:
     return benchmark._replace(measures=benchmark.measures | {"eao": (low, high)})
 
 
-def check(plan: Plan) -> None:
-    """Refuses what cannot be done.
+def checked(plan: Plan) -> Plan:
+    """Returns the plan, if it can be carried out.
 
     Raises:
       ValueError: the text names the flag.
@@ -134,3 +134,4 @@ def check(plan: Plan) -> None:
             "--together is for our tracker, in one process, on benchmarks without restarts; "
             "leave it out, or --tracker and --jobs"
         )
+    return plan
