@@ -282,6 +282,9 @@ def read_folders(benchmark: Benchmark, folders) -> list[Sequence]:
       benchmark: whose layout the folders have.
       folders: at least one.
 
+    Returns:
+      Sequences of all folders, in their order.
+
     Raises:
       ValueError: a folder is not in that layout, or two hold a sequence of the same name.
     """

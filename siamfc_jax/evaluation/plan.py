@@ -90,6 +90,10 @@ class Plan(NamedTuple):
 def choose_protocol(benchmark: Benchmark, name: str | None) -> Protocol:
     """Returns the protocol of a name, that of the benchmark for None.
 
+    Args:
+      benchmark: what is run.
+      name: of `protocols.WITHOUT_RESTARTS`.
+
     Raises:
       ValueError: the benchmark has runs of its own.
     """
@@ -106,6 +110,10 @@ def choose_protocol(benchmark: Benchmark, name: str | None) -> Protocol:
 def choose_measures(benchmark: Benchmark, eao: list[int] | None) -> Benchmark:
     """Returns the benchmark with other run lengths of EAO, itself for None.
 
+    Args:
+      benchmark: what is run.
+      eao: first and last run length.
+
     Raises:
       ValueError: the benchmark has no EAO, or the lengths are no range.
     """
@@ -121,6 +129,9 @@ def choose_measures(benchmark: Benchmark, eao: list[int] | None) -> Benchmark:
 
 def checked(plan: Plan) -> Plan:
     """Returns the plan, if it can be carried out.
+
+    Args:
+      plan: what the flags ask for.
 
     Raises:
       ValueError: the text names the flag.

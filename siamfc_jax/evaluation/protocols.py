@@ -46,6 +46,9 @@ def pending_runs(protocol: Protocol, sequences: Iterable[Sequence], folder) -> l
       protocol: which runs there are.
       sequences: what to run over.
       folder: of the tracker's results.
+
+    Returns:
+      list of Run.
     """
     runs = [run for sequence in sequences for run in protocol.list_runs(sequence)]
     return [run for run in runs if not (pathlib.Path(folder) / f"{run.name}.txt").is_file()]

@@ -60,6 +60,9 @@ def read_repetitions(folder, run: Run, *, one_based: bool = False) -> list[Traje
       run: the first repetition.
       one_based: has no effect; VOT counts the first pixel as 0.
 
+    Returns:
+      one Trajectory a repetition.
+
     Raises:
       ValueError: see `read_trajectory`.
     """
@@ -75,6 +78,9 @@ def read_single(folder, run: Run, *, one_based: bool = False) -> list[Trajectory
       folder: of one tracker.
       run: from an anchor.
       one_based: has no effect; VOT counts the first pixel as 0.
+
+    Returns:
+      list of the one Trajectory.
 
     Raises:
       ValueError: see `read_trajectory`.

@@ -168,15 +168,15 @@ def test_compares_trackers(tracked, otb, tmp_path, capsys):
 
 
 def test_several_folders_are_one_set(otb, weights, tmp_path, capsys):
-    write_frames(tmp_path / "more" / "Own" / "img", 24)
-    (tmp_path / "more" / "Own" / "groundtruth_rect.txt").write_text(truth(24, first=1))
+    write_frames(tmp_path / "more" / "Own" / "img", 20)
+    (tmp_path / "more" / "Own" / "groundtruth_rect.txt").write_text(truth(20, first=1))
     folders = [otb, str(tmp_path / "more")]
     outputs = [str(tmp_path / "one"), str(tmp_path / "two")]
     for output, flags in zip(outputs, ([], ["--window-influence", "1"]), strict=True):
         command = ["--data", *folders, "--weights", weights, "--protocol", "tre", *flags]
         assert evaluate.main([*command, "--output", output]) == 0
-    # 5 frames have 20 left: 16 steps of 5 / 19 frames among them, and the last one again.
-    assert len(list((tmp_path / "one" / "tre").glob("Own_??.txt"))) == 17
+    # Only the first frame has 20 left: the kit takes it as the first and as the last start.
+    assert len(list((tmp_path / "one" / "tre").glob("Own_??.txt"))) == 2
     command = ["--data", *folders, "--protocol", "tre", "--results", *outputs]
     assert evaluate.main([*command, "--output", str(tmp_path / "both")]) == 0
     (found,) = json.loads((tmp_path / "both" / "comparisons.json").read_text())
