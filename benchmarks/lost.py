@@ -1,4 +1,4 @@
-"""Judges LOST and --redetect on clips whose object is covered, leaves or is cut away.
+"""Measures LOST and --redetect on clips whose object is covered, leaves or is cut away.
 
     python benchmarks/lost.py --data OTB --weights siamfc-small
 
@@ -31,16 +31,16 @@ LENGTH, GAP = 80, range(25, 50)
 def follow(params, clip, settings):
     """Returns (boxes f32[T, 4], confidences f32[T], lost bool[T]) of a tracker on a clip."""
     state = tracker.init(params, clip.frames[0], clip.boxes[0], config=settings)
-    found = tracker.step_through(params, state, clip.frames[1:], config=settings)
-    before, last, boxes, _ = jax.device_get(found)
+    outputs = tracker.scan_frames(params, state, clip.frames[1:], config=settings)
+    _, states, boxes, _ = jax.device_get(outputs)
     return (
         np.concatenate([clip.boxes[:1], boxes]),
-        np.append(before.confidence, last.confidence),
-        np.append(before.lost, last.lost),
+        np.append(1, states.confidence),  # the first frame is certain
+        np.append(False, states.lost),
     )
 
 
-def judge(clip, boxes, confidences, lost):
+def measure(clip, boxes, confidences, lost):
     """Returns what is summed up over clips: name -> array of values, one a frame or event."""
     labels = calibration.label(clip, boxes)
     overlaps = metrics.iou(boxes, clip.boxes)
@@ -58,7 +58,7 @@ def judge(clip, boxes, confidences, lost):
 
 
 def summarize(rows) -> dict:
-    """Returns the numbers of one line of the table from the dicts of `judge`."""
+    """Returns the numbers of one line of the table from the dicts of `measure`."""
     joined = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     off, on = joined["labels"] == 0, joined["labels"] == 1
     known, lost = off | on, joined["lost"]
@@ -91,7 +91,7 @@ def main(argv=None) -> int:
     for name, clip in occlusion.clips_of_videos(read_otb(args.data), length=LENGTH, gap=GAP):
         for redetect in (False, True):
             each = dataclasses.replace(settings, redetect=redetect)
-            row = judge(clip, *follow(params, clip, each))
+            row = measure(clip, *follow(params, clip, each))
             for group in (clip.kind, "all"):
                 found.setdefault((group, redetect), []).append(row)
         print(name, clip.kind, file=sys.stderr, flush=True)

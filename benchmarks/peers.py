@@ -19,13 +19,10 @@ CONTEXT, STEP, PENALTY, RATE, WINDOW = 0.5, 1.0375, 0.9745, 0.59, 0.176
 
 def ours(job):
     """Returns (start, follow) of this project, all objects in one call."""
-    import jax
-
     from siamfc_jax.compilation import keep_memory
     from siamfc_jax.config import ModelConfig, TrackerConfig
     from siamfc_jax.network.checkpoints import Model
     from siamfc_jax.tracking import tracker
-    from siamfc_jax.tracking.roi import look
 
     keep_memory()  # as track.py does
     arrays = np.load(job["weights"])
@@ -37,15 +34,11 @@ def ours(job):
     params = tracker.prepare(Model({"params": params}, ModelConfig(), config))
 
     def start(frame, boxes):
-        view = look(frame, boxes, config=config)
-        return tracker.init(params, view, boxes, config=config), boxes, view
+        return tracker.start(params, frame, boxes, config=config)
 
     def follow(last, frame):
-        state, boxes, view = last
-        view = look(frame, boxes, view, config=config)
-        state, *found = tracker.step(params, state, view, config=config)
-        boxes, _ = jax.device_get(found)
-        return (state, boxes, view), boxes
+        tracked = tracker.advance(params, last, frame, config=config)
+        return tracked, tracked.boxes
 
     return start, follow
 

@@ -14,11 +14,9 @@ import time
 import zipfile
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
-from siamfc_jax.tracking import tracker
-from siamfc_jax.tracking.roi import look
+from siamfc_jax.tracking import loop
 
 
 class Result(NamedTuple):
@@ -54,17 +52,8 @@ def siamfc(params, *, config):
     """
 
     def track(frames, box):
-        frames = iter(frames)
-        frame = next(frames)
-        view = look(frame, box, config=config)
-        state = tracker.init(params, view, box, config=config)
-        jax.block_until_ready(tracker.step(params, state, view, config=config))
-        yield box, np.nan, False
-        for frame in frames:
-            view = look(frame, box, view, config=config)
-            state, *found = tracker.step(params, state, view, config=config)
-            box, score, lost = jax.device_get((*found, state.lost))
-            yield box, score, lost
+        for result in loop.follow(params, enumerate(frames), box, config=config):
+            yield result.boxes, result.scores, result.lost
 
     return track
 
