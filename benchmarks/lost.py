@@ -45,14 +45,14 @@ def measure(clip, boxes, confidences, lost):
     labels = calibration.label(clip, boxes)
     overlaps = metrics.iou(boxes, clip.boxes)
     after = np.arange(LENGTH) > GAP[-1] + occlusion.SLIDE
-    found = np.flatnonzero(lost[:-1] & ~lost[1:]) + 1
+    finds = np.flatnonzero(lost[:-1] & ~lost[1:]) + 1
     first = np.flatnonzero(lost[GAP[0] :])
     return {
         "labels": labels,
         "lost": lost,
         "confidence": confidences,
         "after": overlaps[after & (clip.sight == 1)],
-        "false finds": np.array([np.sum(labels[found] == 0)]),
+        "false finds": np.array([np.sum(labels[finds] == 0)]),
         "wait": np.array([first[0] if len(first) and not lost[GAP[0] - 1] else np.nan]),
     }
 
@@ -87,15 +87,15 @@ def main(argv=None) -> int:
     keep_compiled()
     model = load_model(args.weights)
     params, settings = tracker.prepare(model), config.from_arguments(model.tracker_config, args)
-    found = {}
+    groups = {}
     for name, clip in occlusion.clips_of_videos(read_otb(args.data), length=LENGTH, gap=GAP):
         for redetect in (False, True):
             each = dataclasses.replace(settings, redetect=redetect)
             row = measure(clip, *follow(params, clip, each))
             for group in (clip.kind, "all"):
-                found.setdefault((group, redetect), []).append(row)
+                groups.setdefault((group, redetect), []).append(row)
         print(name, clip.kind, file=sys.stderr, flush=True)
-    for number, ((group, redetect), rows) in enumerate(sorted(found.items())):
+    for number, ((group, redetect), rows) in enumerate(sorted(groups.items())):
         summary = summarize(rows)
         if not number:
             print("| clips of | redetect |", " | ".join(summary), "|")

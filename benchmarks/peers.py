@@ -145,7 +145,7 @@ def opencv(job):
 
 def run(job, start, follow):
     """Follows the objects through the clip; returns seconds of each frame and the last boxes."""
-    shape, state, found = job["shape"], None, np.float32(job["boxes"])
+    shape, state, boxes = job["shape"], None, np.float32(job["boxes"])
     length, seconds = int(np.prod(shape[1:])), []
     for index in range(shape[0]):
         # Read before the clock starts, and not mapped, so that memory is the tracker's.
@@ -153,11 +153,11 @@ def run(job, start, follow):
         frame = frame.reshape(shape[1:])
         began = time.perf_counter()
         if index:
-            state, found = follow(state, frame)
+            state, boxes = follow(state, frame)
         else:
-            state = start(frame, found)
+            state = start(frame, boxes)
         seconds.append(time.perf_counter() - began)
-    return seconds, found
+    return seconds, boxes
 
 
 def main(job) -> None:

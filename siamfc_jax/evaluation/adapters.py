@@ -88,12 +88,8 @@ def warm_up(tracker: Tracker, frame_size: tuple[int, int]) -> None:
       frame_size: (width, height).
     """
     width, height = frame_size
-    frame, side, params, config = (
-        np.zeros((height, width, 3), np.uint8),
-        16,
-        tracker.params,
-        tracker.config,
-    )
+    frame, side = np.zeros((height, width, 3), np.uint8), 16
+    params, config = tracker.params, tracker.config
     while side < 2 * max(frame_size):  # a region has another shape at another power of two
         box = [(width - side) / 2, (height - side) / 2, side, side]
         first = start(params, frame, box, config=config)

@@ -10,7 +10,7 @@ from test_tracker import BOX, init, scene
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.tracking import confidence, tracker
 
-# The share of a peak alone: sure over .6, unsure under .4.
+# The relative score of a peak alone: confident over .6, not under .4.
 CONFIG = TrackerConfig(confidence_share=40.0, confidence_bias=-20.0, window_influence=0.0)
 PARAMS = tiny_networks.pixels(170.0)
 EMPTY = np.full((304, 320, 3), 170, np.uint8)  # features of zero
@@ -98,9 +98,9 @@ def test_the_state_goes_through_scan_several_objects_and_several_videos():
 def test_boxes_do_not_depend_on_it():
     other = TrackerConfig(confidence_share=1.0, lost_after=1, window_influence=0.0)
     state = init(config=CONFIG)
-    for found, expected in zip(
+    for outcome, expected in zip(
         tracker.step(PARAMS, state, scene(8, 8), config=other)[1:],
         tracker.step(PARAMS, state, scene(8, 8), config=CONFIG)[1:],
         strict=True,
     ):
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(outcome, expected)

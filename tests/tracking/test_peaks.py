@@ -39,10 +39,10 @@ def test_up_sampling_keeps_every_cell():
 
 @pytest.mark.parametrize("x, y", [(0, 0), (3, -2), (-4.5, 0.25), (1.0625, 6.5)])
 def test_the_peak_is_found_between_cells(x, y):
-    found = peak(hill(x, y)[None], num_scales=1, window_influence=0.0)
-    np.testing.assert_allclose(found.shift, [x, y], atol=1 / 16 + 1e-6)
-    assert found.score == pytest.approx(1, abs=0.01)
-    assert found.scale == 0
+    highest = peak(hill(x, y)[None], num_scales=1, window_influence=0.0)
+    np.testing.assert_allclose(highest.shift, [x, y], atol=1 / 16 + 1e-6)
+    assert highest.score == pytest.approx(1, abs=0.01)
+    assert highest.scale == 0
 
 
 def test_a_change_of_scale_must_be_worth_its_penalty():
@@ -65,9 +65,9 @@ def test_the_window_prefers_what_is_near():
 
 
 def test_a_flat_response_answers_the_centre():
-    found = peak(np.full((3, 17, 17), -2.0))
-    np.testing.assert_array_equal(found.shift, [0, 0])
-    assert found.score == pytest.approx(-2)
+    flat = peak(np.full((3, 17, 17), -2.0))
+    np.testing.assert_array_equal(flat.shift, [0, 0])
+    assert flat.score == pytest.approx(-2)
 
 
 def test_the_peak_without_jit_is_the_same():

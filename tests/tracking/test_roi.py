@@ -7,7 +7,7 @@ import tiny_networks
 
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.tracking import tracker
-from siamfc_jax.tracking.roi import crop_roi, roi_shape, whole_frame
+from siamfc_jax.tracking.roi import crop_roi, padded_frames, roi_shape, whole_frame
 
 CONFIG = TrackerConfig()
 EXEMPLAR = TrackerConfig(scales_on="exemplar")
@@ -136,9 +136,13 @@ def test_the_shape_suits_frames_that_become_smaller_and_larger():
         np.testing.assert_array_equal(roi.pixels[: roi.extent[1], : roi.extent[0]], seen)
 
 
-def test_a_whole_frame_is_a_roi_and_stays_one():
+def test_a_whole_frame_has_the_axes_of_a_state():
     frame = frame_of(20, 10)
     roi = whole_frame(frame)
-    assert whole_frame(roi) is roi
     np.testing.assert_array_equal(roi.extent, [20, 10])
     np.testing.assert_allclose(roi.color, frame.mean((0, 1)), rtol=1e-5)
+    shapes = [array.shape for array in whole_frame(roi, axes=2)]
+    assert shapes == [(1, 1, 10, 20, 3), (1, 1, 2), (1, 1, 2), (1, 1, 2), (1, 1, 3)]
+    videos = padded_frames(np.stack([frame] * 3), np.int32([[20, 10]] * 3), axes=2)
+    assert videos.pixels.shape == (3, 1, 10, 20, 3)
+    assert whole_frame(videos, axes=3).corner.shape == (1, 3, 1, 2)

@@ -90,7 +90,7 @@ def test_scales_beside_the_search_cost_one_search(scales_on, searches):
     assert state.exemplar.shape == (2, 3 if scales_on == "exemplar" else 1, 6, 6, 6)
     scales = search.crop_scales(config)
     crops, sides = search.crop_squares(
-        whole_frame(scene()), state, scales.search, 255, config=config
+        whole_frame(scene(), axes=1), state, scales.search, 255, config=config
     )
     assert (crops.shape, sides.shape) == ((2, searches, 255, 255, 3), (2, searches))
     logits, sides = tracker.score_search(PARAMS, state, scene(), config=config)

@@ -115,8 +115,8 @@ def test_loop_is_scan_and_vmap():
     for box in boxes:
         state, track = init(frames[0], box), [(box, np.nan)]
         for frame in frames[1:]:
-            state, *found = step(state, frame)
-            track.append(found)
+            state, *box_and_score = step(state, frame)
+            track.append(box_and_score)
         looped.append([np.stack(part) for part in zip(*track, strict=True)])
     for box, (expected, scores) in zip(boxes, looped, strict=True):
         scanned = tracker.track_clip(PARAMS, frames, box, config=CONFIG)
@@ -127,11 +127,11 @@ def test_loop_is_scan_and_vmap():
     for t, frame in enumerate(frames[1:], start=1):
         logits, sides = tracker.score_search(PARAMS, stacked, frame, config=CONFIG)
         assert (logits.shape, sides.shape) == ((2, 3, 17, 17), (2, 3))
-        stacked, *found = step(stacked, frame)
+        stacked, *ours = step(stacked, frame)
         mapped, *same = in_vmap(mapped, frame)
         for part, tolerance in enumerate((1e-3, 1e-4)):
             expected = [track[part][t] for track in looped]
-            np.testing.assert_allclose(found[part], expected, atol=tolerance)
+            np.testing.assert_allclose(ours[part], expected, atol=tolerance)
             np.testing.assert_allclose(same[part], expected, atol=tolerance)
 
 
