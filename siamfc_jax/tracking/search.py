@@ -117,19 +117,3 @@ def correlate(params: dict, exemplars: jax.Array, features: jax.Array) -> jax.Ar
     # [..., E, M, R, R] -> [..., S, R, R]
     response = response.reshape(*response.shape[:-4], -1, *response.shape[-2:])
     return model.adjust(params, response)
-
-
-def score_scales(params: dict, roi, state, *, config: TrackerConfig) -> jax.Array:
-    """Scores crops of the object's size at all scales, at the place just found.
-
-    Args:
-      params: folded network parameters.
-      roi: `roi.Roi` of the frame.
-      state: `tracker.State`, moved to that place.
-      config: settings of the tracker, with `scales_on="peak"`.
-
-    Returns:
-      Logits f32[..., S].
-    """
-    crops, _ = crop_squares(roi, state, crop_scales(config).peak, EXEMPLAR_SIZE, config=config)
-    return correlate(params, state.exemplar, embed(params, crops))[..., 0, 0]  # from 1 x 1

@@ -30,14 +30,7 @@ from siamfc_jax.tracking.confidence import update_confidence
 from siamfc_jax.tracking.peaks import best_scale, find_peak, move, resize
 from siamfc_jax.tracking.redetection import with_redetection
 from siamfc_jax.tracking.roi import Roi, crop_roi, padded_frames, whole_frame
-from siamfc_jax.tracking.search import (
-    correlate,
-    crop_scales,
-    crop_squares,
-    embed,
-    equalize_norms,
-    score_scales,
-)
+from siamfc_jax.tracking.search import correlate, crop_scales, crop_squares, embed, equalize_norms
 
 
 class State(NamedTuple):
@@ -124,8 +117,10 @@ def step(
     logits = correlate(params, state.exemplar, embed(params, crops))  # [..., S, 17, 17]
     peak = find_peak(logits, sides, config=config)
     state, scale = move(state, peak.shift, roi.frame_size), peak.scale
-    if len(scales.peak) > 1:  # The search had one scale; all of them are compared at the peak.
-        scale = best_scale(score_scales(params, roi, state, config=config), config=config)
+    if len(scales.peak) > 1:  # The search had one scale; crops at the new place choose it instead.
+        crops, _ = crop_squares(roi, state, scales.peak, EXEMPLAR_SIZE, config=config)
+        logits = correlate(params, state.exemplar, embed(params, crops))  # [..., S, 1, 1]
+        scale = best_scale(logits[..., 0, 0], config=config)
     state = resize(state, scale, config=config)
     state = update_confidence(params, state, peak.score, config=config)
     return state, make_box(state.center, state.size), peak.score

@@ -40,7 +40,10 @@ def test_the_scale_is_found_on_either_side(scales_on):
 
 
 def score_scales(state, frame, config):
-    return search.score_scales(PARAMS, whole_frame(frame), state, config=config)
+    """Scores crops of the object's size at its place, as a step with scales on the peak does."""
+    scales = search.crop_scales(config).peak
+    crops, _ = search.crop_squares(whole_frame(frame), state, scales, 127, config=config)
+    return search.correlate(PARAMS, state.exemplar, search.embed(PARAMS, crops))[..., 0, 0]
 
 
 def test_the_scale_is_found_at_the_place_of_the_object():
