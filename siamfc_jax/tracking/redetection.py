@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ TILES = 8  # search squares a frame
 _STEP = np.float32([0.754878, 0.569840])
 
 
-def with_redetection(step):
+def with_redetection(step: Callable) -> Callable:
     """Makes a step search the whole frame for lost objects where `config.redetect` asks for it.
 
     The wrapped step runs as it is. If an object is lost afterwards, the same step runs at 8
