@@ -163,7 +163,7 @@ def open_outputs(args, names, fps, shape, params, settings):
                 return True
             frame = found.frame
             if args.show_response:
-                maps = tracker.respond(params, found.states, frame, config=settings)
+                maps = tracker.score_search(params, found.states, frame, config=settings)
                 frame = drawing.blend_responses(frame, *maps, found.states.center)
             frame = drawing.draw(frame, found.boxes, found.scores, found.lost, names)
             if args.output:

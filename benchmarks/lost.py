@@ -1,4 +1,4 @@
-"""Judges LOST and --redetect on clips whose object is covered, leaves or is cut away.
+"""Measures LOST and --redetect on clips whose object is covered, leaves or is cut away.
 
     python benchmarks/lost.py --data OTB --weights siamfc-small
 
@@ -31,34 +31,34 @@ LENGTH, GAP = 80, range(25, 50)
 def follow(params, clip, settings):
     """Returns (boxes f32[T, 4], confidences f32[T], lost bool[T]) of a tracker on a clip."""
     state = tracker.init(params, clip.frames[0], clip.boxes[0], config=settings)
-    found = tracker.step_through(params, state, clip.frames[1:], config=settings)
-    before, last, boxes, _ = jax.device_get(found)
+    outputs = tracker.scan_frames(params, state, clip.frames[1:], config=settings)
+    _, states, boxes, _ = jax.device_get(outputs)
     return (
         np.concatenate([clip.boxes[:1], boxes]),
-        np.append(before.confidence, last.confidence),
-        np.append(before.lost, last.lost),
+        np.append(1, states.confidence),  # the first frame is certain
+        np.append(False, states.lost),
     )
 
 
-def judge(clip, boxes, confidences, lost):
+def measure(clip, boxes, confidences, lost):
     """Returns what is summed up over clips: name -> array of values, one a frame or event."""
     labels = calibration.label(clip, boxes)
     overlaps = metrics.iou(boxes, clip.boxes)
     after = np.arange(LENGTH) > GAP[-1] + occlusion.SLIDE
-    found = np.flatnonzero(lost[:-1] & ~lost[1:]) + 1
+    finds = np.flatnonzero(lost[:-1] & ~lost[1:]) + 1
     first = np.flatnonzero(lost[GAP[0] :])
     return {
         "labels": labels,
         "lost": lost,
         "confidence": confidences,
         "after": overlaps[after & (clip.sight == 1)],
-        "false finds": np.array([np.sum(labels[found] == 0)]),
+        "false finds": np.array([np.sum(labels[finds] == 0)]),
         "wait": np.array([first[0] if len(first) and not lost[GAP[0] - 1] else np.nan]),
     }
 
 
 def summarize(rows) -> dict:
-    """Returns the numbers of one line of the table from the dicts of `judge`."""
+    """Returns the numbers of one line of the table from the dicts of `measure`."""
     joined = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
     off, on = joined["labels"] == 0, joined["labels"] == 1
     known, lost = off | on, joined["lost"]
@@ -87,15 +87,15 @@ def main(argv=None) -> int:
     keep_compiled()
     model = load_model(args.weights)
     params, settings = tracker.prepare(model), config.from_arguments(model.tracker_config, args)
-    found = {}
+    groups = {}
     for name, clip in occlusion.clips_of_videos(read_otb(args.data), length=LENGTH, gap=GAP):
         for redetect in (False, True):
             each = dataclasses.replace(settings, redetect=redetect)
-            row = judge(clip, *follow(params, clip, each))
+            row = measure(clip, *follow(params, clip, each))
             for group in (clip.kind, "all"):
-                found.setdefault((group, redetect), []).append(row)
+                groups.setdefault((group, redetect), []).append(row)
         print(name, clip.kind, file=sys.stderr, flush=True)
-    for number, ((group, redetect), rows) in enumerate(sorted(found.items())):
+    for number, ((group, redetect), rows) in enumerate(sorted(groups.items())):
         summary = summarize(rows)
         if not number:
             print("| clips of | redetect |", " | ".join(summary), "|")

@@ -19,13 +19,10 @@ CONTEXT, STEP, PENALTY, RATE, WINDOW = 0.5, 1.0375, 0.9745, 0.59, 0.176
 
 def ours(job):
     """Returns (start, follow) of this project, all objects in one call."""
-    import jax
-
     from siamfc_jax.compilation import keep_memory
     from siamfc_jax.config import ModelConfig, TrackerConfig
     from siamfc_jax.network.checkpoints import Model
     from siamfc_jax.tracking import tracker
-    from siamfc_jax.tracking.roi import look
 
     keep_memory()  # as track.py does
     arrays = np.load(job["weights"])
@@ -37,15 +34,11 @@ def ours(job):
     params = tracker.prepare(Model({"params": params}, ModelConfig(), config))
 
     def start(frame, boxes):
-        view = look(frame, boxes, config=config)
-        return tracker.init(params, view, boxes, config=config), boxes, view
+        return tracker.start(params, frame, boxes, config=config)
 
     def follow(last, frame):
-        state, boxes, view = last
-        view = look(frame, boxes, view, config=config)
-        state, *found = tracker.step(params, state, view, config=config)
-        boxes, _ = jax.device_get(found)
-        return (state, boxes, view), boxes
+        tracked = tracker.advance(params, last, frame, config=config)
+        return tracked, tracked.boxes
 
     return start, follow
 
@@ -152,7 +145,7 @@ def opencv(job):
 
 def run(job, start, follow):
     """Follows the objects through the clip; returns seconds of each frame and the last boxes."""
-    shape, state, found = job["shape"], None, np.float32(job["boxes"])
+    shape, state, boxes = job["shape"], None, np.float32(job["boxes"])
     length, seconds = int(np.prod(shape[1:])), []
     for index in range(shape[0]):
         # Read before the clock starts, and not mapped, so that memory is the tracker's.
@@ -160,11 +153,11 @@ def run(job, start, follow):
         frame = frame.reshape(shape[1:])
         began = time.perf_counter()
         if index:
-            state, found = follow(state, frame)
+            state, boxes = follow(state, frame)
         else:
-            state = start(frame, found)
+            state = start(frame, boxes)
         seconds.append(time.perf_counter() - began)
-    return seconds, found
+    return seconds, boxes
 
 
 def main(job) -> None:

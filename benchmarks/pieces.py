@@ -64,15 +64,19 @@ def pieces(params, height, settings):
     size = height / 6
     box = np.float32([frame.shape[1] / 2 - size / 2, height / 2 - size / 2, size, size])
     state = tracker.init(params, frame, box, config=settings)
-    first = roi.look(frame, box, config=settings)
-    look = functools.partial(roi.look, frame, box, first, config=settings)
-    yield "view", look, (), None
-    yield "upload", jax.device_put, (look(),), None
-    _, sides = tracker.respond(params, state, frame, config=settings)
-    sides = sides if settings.scales_on == "search" else sides[:1]
-    cut = jax.jit(functools.partial(search.cut, size=SEARCH_SIZE))
-    yield "crops", cut, (jax.device_put(look()), state, sides), None
-    searches = cut(look(), state, sides)
+    first = roi.crop_roi(frame, box, config=settings)
+    crop_roi = functools.partial(roi.crop_roi, frame, box, first, config=settings)
+    yield "region of interest", crop_roi, (), None
+    yield "upload", jax.device_put, (crop_roi(),), None
+    scales, uploaded = search.crop_scales(settings), jax.device_put(crop_roi())
+
+    def crops_of(scales, size):
+        crop = functools.partial(search.crop_squares, size=size, config=settings)
+        return jax.jit(lambda *inputs: crop(*inputs)[0]), (uploaded, state, scales)
+
+    crop, inputs = crops_of(scales.search, SEARCH_SIZE)
+    yield "crops", crop, inputs, None
+    searches = crop(*inputs)
     yield from layers(params, searches)
     yield "embedding", jax.jit(model.embed), (params, searches), None
     features = model.embed(params, searches)
@@ -81,15 +85,14 @@ def pieces(params, height, settings):
     yield "correlation", correlate, (state.exemplar, features), operations
     response = correlate(state.exemplar, features).reshape(-1, 17, 17)
     if settings.scales_on == "peak":
-        sides = jnp.stack([sides[0] * EXEMPLAR_SIZE / SEARCH_SIZE] * settings.num_scales)
-        cut = jax.jit(functools.partial(search.cut, size=EXEMPLAR_SIZE))
-        yield "crops at the peak", cut, (jax.device_put(look()), state, sides), None
-        crops = cut(look(), state, sides)
+        crop, inputs = crops_of(scales.peak, EXEMPLAR_SIZE)
+        yield "crops at the peak", crop, inputs, None
+        crops = crop(*inputs)
         yield "embedding of these", jax.jit(model.embed), (params, crops), None
     find_peak = jax.jit(functools.partial(peaks.find_peak, config=settings))
-    yield "peak", find_peak, (jnp.zeros((len(response), 17, 17)),), None
+    yield "peak", find_peak, (jnp.zeros((len(response), 17, 17)), jnp.full(1, 255.0)), None
     step = functools.partial(tracker.step, config=settings)
-    yield "whole step", lambda: step(params, state, look()), (), None
+    yield "whole step", lambda: step(params, state, crop_roi()), (), None
 
 
 def main(argv=None) -> int:

@@ -28,9 +28,9 @@ def modes(model, height, counts):
     rng = np.random.default_rng(0)
     frame = rng.integers(0, 256, (height, width, 3), np.uint8)
     params, settings = tracker.prepare(model), model.tracker_config
-    init, step, step_many, step_through = (
+    init, step, step_videos, scan_frames = (
         functools.partial(function, params, config=settings)
-        for function in (tracker.init, tracker.step, tracker.step_many, tracker.step_through)
+        for function in (tracker.init, tracker.step, tracker.step_videos, tracker.scan_frames)
     )
     corners = rng.uniform(side, [width - 2 * side, height - 2 * side], (max(counts), 2))
     boxes = np.hstack([corners, np.full_like(corners, side)]).astype(np.float32)
@@ -41,10 +41,10 @@ def modes(model, height, counts):
     for count in counts:
         states = jax.tree.map(lambda array, count=count: np.stack([array] * count), one)
         frames, sizes = np.stack([frame] * count), np.full((count, 2), (width, height), np.int32)
-        yield f"{count} videos", functools.partial(step_many, states, frames, sizes), count
+        yield f"{count} videos", functools.partial(step_videos, states, frames, sizes), count
     for count in counts:
         frames = np.stack([frame] * count)
-        yield f"{count} frames of a video", functools.partial(step_through, one, frames), count
+        yield f"{count} frames of a video", functools.partial(scan_frames, one, frames), count
 
 
 def main(argv=None) -> int:

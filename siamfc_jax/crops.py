@@ -1,20 +1,22 @@
-"""Cuts and resizes squares out of images, in JAX.
+"""Cuts squares out of images and resizes them, in JAX.
 
-The same crop serves training and tracking: bilinear, at sub-pixel positions,
-without a low-pass filter when it shrinks, outside the image a constant colour.
+The same crop serves training and tracking. It is bilinear at sub-pixel positions, has no
+low-pass filter when it shrinks, and shows a constant colour outside the image.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 
-def mean_color(image):
-    """Returns the mean colour f32[3] of an image [H, W, 3]: what stands outside of it."""
+def mean_color(image: ArrayLike) -> jax.Array:
+    """Returns the mean colour f32[3] of an image [H, W, 3], with which crops fill its outside."""
     return jnp.mean(image, axis=(0, 1), dtype=jnp.float32)
 
 
 def _taps(center, side, size, extent):
-    """Returns for each of `size` samples the two pixels it lies between, and their weights."""
+    """Returns pixels i32[2, size] that enclose each sample, and their weights f32[2, size]."""
     positions = center - 0.5 + ((jnp.arange(size) + 0.5) / size - 0.5) * side
     first = jnp.floor(positions)
     pixels = jnp.stack([first, first + 1]).astype(jnp.int32)
@@ -23,21 +25,29 @@ def _taps(center, side, size, extent):
     return jnp.clip(pixels, 0, extent - 1), weights * inside
 
 
-def crop(image, center, side, fill, *, size, extent=None):
+def crop(
+    image: ArrayLike,
+    center: ArrayLike,
+    side: ArrayLike,
+    fill: ArrayLike,
+    *,
+    size: int,
+    extent: ArrayLike | None = None,
+) -> jax.Array:
     """Cuts one square (or stretched square) out of an image.
 
-    Separable: rows first, then columns, so that only the rows that are needed
-    are ever touched. Differentiable in `image`, `center` and `side`.
+    The interpolation is separable: rows come first, so that only the rows that are needed
+    are read. It is differentiable in `image`, `center` and `side`.
 
     Args:
       image: u8 or f32[H, W, 3].
       center: f32[2] `(x, y)` in image pixels.
-      side: f32[] or f32[2] `(width, height)` of the cut, in image pixels.
+      side: f32[] or f32[2] `(width, height)` of the square, in image pixels.
       fill: f32[3] colour outside the image; it mixes with the border pixels as
         if the image were padded with it.
       size: side of the result in pixels.
-      extent: i32[2] width and height of the image proper, from its left top corner, where it
-        is padded on the right or below; None where it is not.
+      extent: i32[2] width and height of the image without padding, which may lie right of it
+        and below it; None if it has none.
 
     Returns:
       f32[size, size, 3].
@@ -46,6 +56,7 @@ def crop(image, center, side, fill, *, size, extent=None):
     width, height = image.shape[1::-1] if extent is None else extent
     rows, row_weights = _taps(center[1], side[1], size, height)
     columns, column_weights = _taps(center[0], side[0], size, width)
+    # Two rows for each row of the result: [size, W, 3]; then two columns: [size, size, 3].
     strip = sum(
         (image[rows[i]].astype(jnp.float32) - fill[None, None, :]) * row_weights[i][:, None, None]
         for i in range(2)
@@ -54,38 +65,57 @@ def crop(image, center, side, fill, *, size, extent=None):
     return square + fill[None, None, :]
 
 
-def crop_pyramid(image, center, sides, fill, *, size, extent=None):
-    """Cuts squares of several sides around one centre, or each of several centres.
+def crop_pyramid(
+    image: ArrayLike,
+    center: ArrayLike,
+    sides: ArrayLike,
+    fill: ArrayLike,
+    *,
+    size: int,
+    extent: ArrayLike | None = None,
+) -> jax.Array:
+    """Cuts squares of several sides around one centre, or around each of several.
+
+    The leading axes `...` of all arguments are equal or 1: centres may share an image.
 
     Args:
-      image: u8 or f32[H, W, 3].
-      center: f32[..., 2] `(x, y)`.
-      sides: f32[..., S].
-      fill: f32[..., 3].
+      image: u8 or f32[..., H, W, 3].
+      center: f32[..., 2] `(x, y)` in image pixels.
+      sides: f32[..., S] in image pixels.
+      fill: f32[..., 3] colour outside the image.
       size: side of each result in pixels.
-      extent: as of `crop`.
+      extent: i32[..., 2] width and height of the image without padding; None if it has none.
 
     Returns:
-      f32[..., S, size, size, 3], otherwise as `crop`.
+      f32[..., S, size, size, 3]; each square is what `crop` cuts.
     """
+    if extent is None:
+        extent = np.array([image.shape[-2], image.shape[-3]])
     cut = jnp.vectorize(
-        lambda *window: crop(image, *window, size=size, extent=extent),
-        signature="(p),(),(c)->(r,q,c)",
+        lambda *window: crop(*window[:-1], size=size, extent=window[-1]),
+        signature="(h,w,c),(p),(),(c),(p)->(r,q,c)",
     )
-    return cut(center[..., None, :], sides, fill[..., None, :])
+    # An axis of 1 in all but `sides` meets the S of them.
+    return cut(
+        image[..., None, :, :, :],
+        center[..., None, :],
+        sides,
+        fill[..., None, :],
+        extent[..., None, :],
+    )
 
 
-def check_frame(frame):
+def check_frame(frame: ArrayLike) -> np.ndarray:
     """Checks a frame that a user gave.
 
     Args:
-      frame: what should be u8[H, W, 3] in RGB order.
+      frame: u8[H, W, 3] in RGB order.
 
     Returns:
-      The same, a NumPy array.
+      The frame as a NumPy array.
 
     Raises:
-      ValueError: it is something else.
+      ValueError: the frame has another type or shape.
     """
     frame = np.asarray(frame)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:

@@ -1,32 +1,34 @@
-"""Box and scale arithmetic, no images.
+"""Arithmetic of boxes and scales, and the coordinate convention.
 
-The one coordinate convention: a box is f32 `[x, y, w, h]`, left/top edge and
-extent in frame pixels, continuous and 0-based. The image spans [0, W] x [0, H],
-pixel (row r, column c) covers [c, c + 1) x [r, r + 1) and its centre lies at
+A box is f32 `[x, y, w, h]`, left/top edge and
+extent in frame pixels, continuous and 0-based. The image spans [0, W] x [0, H].
+The pixel in row r and column c covers [c, c + 1) x [r, r + 1), and its centre lies at
 (c + .5, r + .5). Points are `(x, y)`; arrays are indexed `[row, column]`.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 EXEMPLAR_SIZE = 127  # z, in crop pixels (tracker.m)
-SEARCH_SIZE = 255  # x when tracking
+SEARCH_SIZE = 255  # x when tracking (tracker.m)
 TRAIN_SEARCH_SIZE = 239  # x in training: 255 - 2 * 8 (experiment.m)
-PATCH_SIZE = 319  # stored around an object: a search crop and 32 px a side to spare
+PATCH_SIZE = 319  # side of stored patches: a search crop with a border of 32 px
 STRIDE = 8  # crop pixels from one response cell to the next
 
 
-def center_of(box):
+def center_of(box: ArrayLike) -> ArrayLike:
     """Returns the centre f32[..., 2] `(x, y)` of boxes f32[..., 4]."""
     return box[..., :2] + box[..., 2:] / 2
 
 
-def make_box(center, size):
+def make_box(center: ArrayLike, size: ArrayLike) -> jax.Array:
     """Returns boxes f32[..., 4] from centres f32[..., 2] and sizes f32[..., 2]."""
     return jnp.concatenate([center - size / 2, size], axis=-1)
 
 
-def exemplar_side(size, *, context):
+def exemplar_side(size: ArrayLike, *, context: float) -> ArrayLike:
     """Returns the side of the exemplar square around an object, in frame pixels.
 
     sqrt((w + p)(h + p)) with p = context * (w + h): paper, section 3.4, where the
@@ -34,26 +36,26 @@ def exemplar_side(size, *, context):
 
     Args:
       size: f32[..., 2] width and height of the object.
-      context: share of (w + h) added to each side's length.
+      context: share of (w + h) that is added to width and height.
 
     Returns:
-      f32[...] side; a 127 px crop shows this square.
+      f32[...] side of the square that a crop of 127 px shows.
     """
     padded = size + context * size.sum(-1, keepdims=True)
-    return (padded[..., 0] * padded[..., 1]) ** 0.5  # of NumPy arrays a NumPy array
+    return (padded[..., 0] * padded[..., 1]) ** 0.5  # NumPy in, NumPy out
 
 
-def scale_factors(num_scales, *, step):
-    """Returns f32[num_scales] factors around 1, `step` apart, ascending."""
+def scale_factors(num_scales: int, *, step: float) -> jax.Array:
+    """Returns f32[num_scales] ascending factors around 1, each `step` times the one before."""
     exponents = jnp.arange(num_scales) - (num_scales - 1) / 2
     return (step**exponents).astype(jnp.float32)
 
 
-def cells_to_frame(offset, side):
+def cells_to_frame(offset: jax.Array, side: jax.Array) -> jax.Array:
     """Converts a displacement on the response into frame pixels.
 
     Args:
-      offset: f32[..., 2] `(x, y)` in response cells from the centre.
+      offset: f32[..., 2] `(x, y)` from the centre of the response, in cells.
       side: f32[...] side of the search square in frame pixels.
 
     Returns:
@@ -62,7 +64,7 @@ def cells_to_frame(offset, side):
     return offset * (STRIDE * side / SEARCH_SIZE)[..., None]
 
 
-def check_box(box, frame_shape):
+def check_box(box: ArrayLike, frame_shape: tuple[int, ...]) -> np.ndarray:
     """Checks a box that a user gave.
 
     Args:
@@ -70,11 +72,11 @@ def check_box(box, frame_shape):
       frame_shape: (H, W, ...) of the frame.
 
     Returns:
-      f32[4], a NumPy array.
+      The box f32[4] as a NumPy array.
 
     Raises:
-      ValueError: not four finite numbers, no positive size, or the centre lies
-        outside the frame.
+      ValueError: the box is not four finite numbers, has no positive size, or has its
+        centre outside the frame.
     """
     try:
         checked = np.asarray(box, np.float32)

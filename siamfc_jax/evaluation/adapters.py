@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from siamfc_jax.data.groundtruth import upright_boxes
-from siamfc_jax.tracking.tracker import Tracker
+from siamfc_jax.tracking import loop
+from siamfc_jax.tracking.tracker import Tracker, start, step
 
 
 def got10k_tracker(weights, *, name: str, one_based: bool):
@@ -83,14 +84,16 @@ def warm_up(tracker: Tracker, frame_size: tuple[int, int]) -> None:
     """Compiles for a frame size before anyone waits: the toolkit gives up after 30 s.
 
     Args:
-      tracker: ours; it forgets its object.
+      tracker: ours.
       frame_size: (width, height).
     """
     width, height = frame_size
     frame, side = np.zeros((height, width, 3), np.uint8), 16
-    while side < 2 * max(frame_size):  # a view has another shape at another power of two
-        tracker.init(frame, [(width - side) / 2, (height - side) / 2, side, side])
-        tracker.update(frame)
+    params, config = tracker.params, tracker.config
+    while side < 2 * max(frame_size):  # a region has another shape at another power of two
+        box = [(width - side) / 2, (height - side) / 2, side, side]
+        first = start(params, frame, box, config=config)
+        loop.warm_up(step, params, first.state, first.roi, config=config)
         side *= 2
 
 

@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from siamfc_jax.evaluation import runner
-from siamfc_jax.tracking import tracker
-from siamfc_jax.tracking.roi import look
+from siamfc_jax.tracking import loop, tracker
 
 ROOM = 128  # px by which the shared frame grows: each of its sizes compiles once more
 
@@ -27,8 +26,7 @@ class _Run:
         frame = sequence.frames[0]
         read = time.perf_counter()
         self.name, self.frames = name, sequence.frames
-        view = look(frame, box, config=config)
-        self.state = jax.block_until_ready(tracker.init(params, view, box, config=config))
+        self.state = tracker.start(params, frame, box, config=config).state
         self.steps = [runner.Step(box, np.nan, time.perf_counter() - read, read - began, 0.0)]
 
     def ended(self):
@@ -98,15 +96,14 @@ class _Batch:
         sides = -(-np.max([*sides, self.frames.shape[1:3]], axis=0) // ROOM) * ROOM
         if (sides != self.frames.shape[1:3]).any():
             self.frames = np.zeros((self.count, *sides, 3), np.uint8)
-            jax.block_until_ready(self._call())  # compiled before anything is timed
+            inputs = self.params, self.states, self.frames, self.sizes
+            loop.warm_up(tracker.step_videos, *inputs, config=self.config)
         began = time.perf_counter()
         for slot, image in images.items():
             self.sizes[slot] = image.shape[1::-1]
             self.frames[slot, : image.shape[0], : image.shape[1]] = image
-        self.states, *found = self._call()
-        found = jax.device_get((*found, self.states.lost))
-        return *found, time.perf_counter() - began
-
-    def _call(self):
-        sizes, config = self.sizes, self.config
-        return tracker.step_many(self.params, self.states, self.frames, sizes, config=config)
+        self.states, boxes, scores = tracker.step_videos(
+            self.params, self.states, self.frames, self.sizes, config=self.config
+        )
+        numbers = jax.device_get((boxes, scores, self.states.lost))
+        return *numbers, time.perf_counter() - began

@@ -11,12 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from siamfc_jax.data.sequences import Sequence
-from siamfc_jax.tracking import tracker
-from siamfc_jax.tracking.roi import look
+from siamfc_jax.tracking import loop
 
 
 class Run(NamedTuple):
@@ -66,17 +64,8 @@ def siamfc(params, *, config):
     """
 
     def track(frames, box):
-        frames = iter(frames)
-        frame = next(frames)
-        view = look(frame, box, config=config)
-        state = tracker.init(params, view, box, config=config)
-        jax.block_until_ready(tracker.step(params, state, view, config=config))
-        yield box, np.nan, False
-        for frame in frames:
-            view = look(frame, box, view, config=config)
-            state, *found = tracker.step(params, state, view, config=config)
-            box, score, lost = jax.device_get((*found, state.lost))
-            yield box, score, lost
+        for result in loop.follow(params, enumerate(frames), box, config=config):
+            yield result.boxes, result.scores, result.lost
 
     return track
 

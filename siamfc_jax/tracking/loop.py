@@ -1,20 +1,19 @@
-"""The loop over frames that every way to track shares: the command and the page."""
+"""The loop over the frames of a video: the command, the page and the evaluation share it."""
 
-import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.tracking import tracker
-from siamfc_jax.tracking.roi import look
 
 
-class Found(NamedTuple):
-    """What was found in one frame.
+class FrameResult(NamedTuple):
+    """What the tracker found in one frame.
 
     Attributes:
       number: of the frame in its source, from 0.
@@ -23,8 +22,8 @@ class Found(NamedTuple):
       scores: f32[N] logits of the peaks, NaN in the first frame.
       confidences: f32[N] in [0, 1].
       lost: bool[N].
-      states: stacked states of the N objects before this frame.
-      seconds: time this frame took, 0 for the first.
+      states: states [N, ...] before this frame, from which `score_search` gives its responses.
+      seconds: that this frame took, 0 for the first.
     """
 
     number: int
@@ -37,77 +36,95 @@ class Found(NamedTuple):
     seconds: float
 
 
-def follow(params, frames, boxes, *, config: TrackerConfig, chunk: int = 1) -> Iterator[Found]:
+def follow(
+    params: dict,
+    frames: Iterator[tuple[int, np.ndarray]],
+    boxes: ArrayLike,
+    *,
+    config: TrackerConfig,
+    chunk: int = 1,
+) -> Iterator[FrameResult]:
     """Follows objects through frames; returns once the first frame is read and all is compiled.
 
     Args:
-      params: of `tracker.prepare`.
-      frames: iterator of (number, u8[H, W, 3]), with chunks all of one size.
-      boxes: f32[N, 4] of the first frame, each checked by `geometry.check_box`.
+      params: folded network parameters, from `tracker.prepare`.
+      frames: iterator of (number, u8[H, W, 3]), which have one size if `chunk` is over 1.
+      boxes: f32[N, 4] in the first frame, each checked by `geometry.check_box`; or f32[4] of
+        one object, whose results then have no axis N.
       config: settings of the tracker.
-      chunk: frames a call of the device, which then waits less for the host; they are found
-        together, when the last of them is read.
+      chunk: number of frames a call of the device. A larger one makes it wait less for the
+        host; the results of a chunk come together when its last frame is read.
 
     Returns:
-      An iterator of what was found, the given boxes first.
+      An iterator of the results, which begins with the given boxes.
     """
     number, frame = next(frames)
-    view = look(frame, boxes, config=config)
-    states = tracker.init(params, view, boxes, config=config)
-    jax.block_until_ready(tracker.step(params, states, view, config=config))
-    scores = np.full(len(boxes), np.nan, np.float32)
-    given = Found(number, frame, boxes, scores, *_certainty(states), states, 0.0)
-    if chunk == 1:
-        return _steps(params, given, view, frames, config)
-    together = np.stack([frame] * chunk)
-    jax.block_until_ready(tracker.step_through(params, states, together, config=config))
-    return _chunks(params, given, view, frames, config, chunk)
+    first = tracker.start(params, frame, boxes, config=config)
+    warm_up(tracker.step, params, first.state, first.roi, config=config)
+    if chunk > 1:
+        copies = np.stack([frame] * chunk)
+        warm_up(tracker.scan_frames, params, first.state, copies, config=config)
+    return _follow(params, number, frame, first, frames, config, chunk)
 
 
-def _chunks(params, given, view, frames, config, chunk):
-    yield given
-    last = given
-    while True:
-        part, failure = [], None
-        try:
-            for frame in itertools.islice(frames, chunk):
-                part.append(frame)
-        except ValueError as error:  # after what was read before it
-            failure = error
-        if len(part) < chunk:  # another length would compile once more
-            yield from itertools.islice(_steps(params, last, view, iter(part), config), 1, None)
-            if failure:
-                raise failure
-            return
-        started = time.perf_counter()
-        images = np.stack([frame for _, frame in part])
-        before, states, *found = tracker.step_through(params, last.states, images, config=config)
-        boxes, scores = map(np.asarray, found)
-        # The state after a frame is that before the next one.
-        confidences, lost = (
-            np.concatenate([first[1:], last[None]])
-            for first, last in zip(_certainty(before), _certainty(states), strict=True)
-        )
-        seconds = (time.perf_counter() - started) / chunk
-        for index, (number, frame) in enumerate(part):
-            was = jax.tree.map(lambda array, index=index: array[index], before)
-            was = was._replace(exemplar=states.exemplar, fill=states.fill)
-            sure = confidences[index], lost[index]
-            yield Found(number, frame, boxes[index], scores[index], *sure, was, seconds)
-        last = given._replace(states=states, boxes=boxes[-1])
+def warm_up(step: Callable, *inputs, config: TrackerConfig) -> None:
+    """Compiles a step by running it once, so that no later frame waits for the compiler.
+
+    Args:
+      step: `tracker.step`, `tracker.step_videos` or `tracker.scan_frames`.
+      *inputs: what it will be called with, or arrays of the same shapes.
+      config: settings of the tracker.
+    """
+    jax.block_until_ready(step(*inputs, config=config))
 
 
-def _steps(params, given, view, frames, config):
-    yield given
-    states, boxes = given.states, given.boxes
-    for number, frame in frames:
-        before, started = states, time.perf_counter()
-        view = look(frame, boxes, view, config=config)
-        states, *found = tracker.step(params, states, view, config=config)
-        boxes, scores = map(np.asarray, found)
-        seconds = time.perf_counter() - started
-        yield Found(number, frame, boxes, scores, *_certainty(states), before, seconds)
+def _follow(params, number, frame, tracked, frames, config, chunk):
+    yield _result(number, frame, tracked, tracked.state, 0.0)
+    for batch in _batches(frames, chunk):
+        if len(batch) == chunk > 1:
+            began = time.perf_counter()
+            images = np.stack([frame for _, frame in batch])
+            state, *outputs = tracker.scan_frames(params, tracked.state, images, config=config)
+            states, boxes, scores = jax.device_get(outputs)
+            seconds = (time.perf_counter() - began) / chunk
+            for index, (number, frame) in enumerate(batch):
+                before = tracked.state
+                after = jax.tree.map(lambda array, index=index: array[index], states)
+                after = after._replace(exemplar=state.exemplar, fill=state.fill)
+                outcome = boxes[index], scores[index], after.confidence, after.lost
+                tracked = tracker.Tracked(after, tracked.roi, *outcome)
+                yield _result(number, frame, tracked, before, seconds)
+            tracked = tracked._replace(state=state)  # the same, but on the device
+        else:  # Fewer frames than a chunk go one by one: another length would compile once more.
+            for number, frame in batch:
+                before, began = tracked.state, time.perf_counter()
+                tracked = tracker.advance(params, tracked, frame, config=config)
+                yield _result(number, frame, tracked, before, time.perf_counter() - began)
 
 
-def _certainty(states):
-    return np.asarray(states.confidence), np.asarray(states.lost)
+def _batches(frames, size):
+    """Yields lists of `size` frames; the last is shorter, also before an error of the source."""
+    batch = []
+    try:
+        for frame in frames:
+            batch.append(frame)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except ValueError:
+        yield batch
+        raise
+    yield batch
+
+
+def _result(number, frame, tracked, before, seconds):
+    return FrameResult(
+        number=number,
+        frame=frame,
+        boxes=tracked.boxes,
+        scores=tracked.scores,
+        confidences=tracked.confidences,
+        lost=tracked.lost,
+        states=before,
+        seconds=seconds,
+    )

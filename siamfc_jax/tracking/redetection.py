@@ -1,54 +1,79 @@
-"""Looks all over the frame for objects that are lost."""
+"""Searches the whole frame for objects that are lost."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-from siamfc_jax.config import TrackerConfig
+from siamfc_jax.geometry import make_box
+from siamfc_jax.tracking.roi import whole_frame
 
 TILES = 8  # search squares a frame
-# Roberts' R2 sequence: however many of its points one takes, they lie evenly in the square.
+# Roberts' R2 sequence: any number of its consecutive points covers the unit square evenly.
 _STEP = np.float32([0.754878, 0.569840])
 
 
-def look_everywhere(find, frame_size, found, *, config: TrackerConfig):
-    """Takes lost objects to where the frame shows them best, if that is sure enough.
+def with_redetection(step: Callable) -> Callable:
+    """Makes a step search the whole frame for lost objects where `config.redetect` asks for it.
 
-    An object is sought at its last size in 8 search squares, in every frame in others.
+    The wrapped step runs as it is. If an object is lost afterwards, the same step runs at 8
+    other places of the frame, and a lost object moves to the best of them if it counts as
+    found there. In the frames in which nothing is lost, nothing more is computed.
 
     Args:
-      find: (states, config) -> (states, boxes, scores), a step of the tracker.
-      frame_size: f32[2] width and height, or f32[V, 2] of V videos.
-      found: (state, box, score) of `find`; stacked ones have the axis of videos first.
-      config: settings of the tracker.
+      step: `tracker.step`.
 
     Returns:
-      (state, box, score), those of lost objects from the best square where its confidence
-      is over `found_above`.
+      A function with the arguments and results of `step`.
     """
-    state, lead = found[0], found[0].center.ndim - 1
-    middle = np.array([state.exemplar.shape[lead] // 2])
-    tiles = state._replace(exemplar=jnp.take(state.exemplar, middle, axis=lead))
-    tiles = jax.tree.map(lambda array: jnp.stack([array] * TILES, axis=lead), tiles)
-    index = tiles.doubts * TILES + jnp.arange(TILES).reshape([1] * lead + [TILES])
-    shares = jnp.multiply.outer(index, _STEP) % 1
-    between = range(frame_size.ndim - 1, shares.ndim - 1)
-    tiles = tiles._replace(center=shares * jnp.expand_dims(frame_size, tuple(between)))
-    seen = find(tiles, dataclasses.replace(config, num_scales=1, window_influence=0.0))
-    best = jnp.argmax(seen[0].confidence, axis=lead)
-    again = state.lost & ~jnp.all(seen[0].lost, axis=lead)
 
-    def take(there, here):
-        def per_object(array):
-            return array.reshape(array.shape + (1,) * (here.ndim - lead))
+    @functools.wraps(step)
+    def step_and_redetect(params, state, frame, *, config):
+        outcome = step(params, state, frame, config=config)
+        if not config.redetect:
+            return outcome
 
-        chosen = jnp.take_along_axis(there, per_object(best)[..., None], axis=lead)
-        return jnp.where(per_object(again), jnp.squeeze(chosen, lead), here)
+        def redetect(outcome):
+            return _redetect(step, params, frame, *outcome, config=config)
 
-    # The exemplars are the same everywhere, but those of tiles have one scale.
-    seen = seen[0]._replace(exemplar=None), *seen[1:]
-    here = state._replace(exemplar=None), *found[1:]
-    state_there, box, score = jax.tree.map(take, seen, here)
-    return state_there._replace(exemplar=state.exemplar), box, score
+        return lax.cond(jnp.any(outcome[0].lost), redetect, lambda outcome: outcome, outcome)
+
+    return step_and_redetect
+
+
+def _redetect(step, params, frame, state, box, score, *, config):
+    """Returns (state, box, score) with lost objects where the frame shows them best.
+
+    The tiles are one more leading axis of the state, and differ in their centres alone.
+    """
+    # Other places in every frame, as `low_frames` grows while an object is lost.
+    index = jnp.add.outer(np.arange(TILES), TILES * state.low_frames)  # [8, ...]
+    shares = jnp.multiply.outer(index, _STEP) % 1  # [8, ..., 2] in the unit square
+    middle = lax.index_in_dim(state.exemplar, state.exemplar.shape[-4] // 2, axis=-4)
+    frame_size = whole_frame(frame, axes=shares.ndim - 1).frame_size
+    tiles = jax.tree.map(
+        lambda array: jnp.broadcast_to(array, (TILES, *array.shape)),
+        state._replace(exemplar=middle),
+    )
+    tiles = tiles._replace(center=shares * frame_size)
+    # At the last size alone, and without a preference for the middle of a tile.
+    single_scale = dataclasses.replace(config, num_scales=1, window_influence=0.0)
+    at_tiles, _, scores = step(params, tiles, frame, config=single_scale)
+    best = jnp.argmax(at_tiles.confidence, axis=0)  # [...]
+    is_found = state.lost & ~jnp.all(at_tiles.lost, axis=0)
+
+    def choose(there, here):  # [8, ..., K] and [..., K] -> [..., K]; K may be missing
+        components = (1,) * (here.ndim - best.ndim)
+        at_best = best.reshape(1, *best.shape, *components)
+        there = jnp.take_along_axis(there, at_best, axis=0)[0]
+        return jnp.where(is_found.reshape(*best.shape, *components), there, here)
+
+    written = "center", "size", "confidence", "lost", "low_frames"
+    state = state._replace(
+        **{name: choose(getattr(at_tiles, name), getattr(state, name)) for name in written}
+    )
+    return state, make_box(state.center, state.size), choose(scores, score)

@@ -1,117 +1,123 @@
-"""What the tracker cuts out of a frame for the network, and what the network answers.
+"""From a frame to scores: crops of an object, their features, the correlation with the exemplar.
 
-Where the scales are: in `scales_on="search"` each search is cut at all of them, the paper's
-way; in `"exemplar"` the exemplar is, once, for all frames; in `"peak"` there is one search for
-the place, and around this place cuts of the exemplar's size at all scales.
+In the shapes, `...` stands for the leading axes of the state (see tracker.py) and S for a
+number of scales.
 """
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 from jax import lax
 
+from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import crop_pyramid
-from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE, exemplar_side, scale_factors
+from siamfc_jax.geometry import EXEMPLAR_SIZE, exemplar_side, scale_factors
 from siamfc_jax.network import model
+from siamfc_jax.tracking.roi import Roi
+from siamfc_jax.tracking.state import State
 
 
-def cut(view, state, sides, size):
-    """Cuts squares around the place of an object, or of each of several.
+class CropScales(NamedTuple):
+    """Scale factors of the three kinds of crops; a single 1 where a kind has no scales.
 
-    Args:
-      view: `views.View`.
-      state: `tracker.State`, with `center` f32[..., 2] and `fill`.
-      sides: f32[..., S] in frame pixels.
-      size: side of each result in pixels.
-
-    Returns:
-      f32[..., S, size, size, 3].
+    Attributes:
+      exemplar: f32[S] of the object in the first frame.
+      search: f32[S] of its surroundings in every frame, the paper's way.
+      peak: f32[S] of the object at the place just found.
     """
-    center = state.center - jnp.broadcast_to(view.corner, state.center.shape)
-    return crop_pyramid(view.pixels, center, sides, state.fill, size=size, extent=view.extent)
+
+    exemplar: jax.Array
+    search: jax.Array
+    peak: jax.Array
 
 
-def look_first(params, view, state, *, config):
-    """Embeds objects in the first frame.
+def crop_scales(config: TrackerConfig) -> CropScales:
+    """Decides which crops are made at all scales; nothing else reads `config.scales_on`.
 
     Args:
-      params: of `model.fold_batch_norm`.
-      view: `views.View`.
-      state: `tracker.State`, its exemplar is not looked at.
       config: settings of the tracker.
 
     Returns:
-      f32[..., 6, 6, C] behind an axis of the exemplar's scales, which may be one.
+      The factors, in the order from the smallest object to the largest.
     """
-    # An object that has grown shows larger in the search, as in a tighter cut of the exemplar.
-    sides = _sides(state.size, config, "exemplar")[..., ::-1]
-    return level(_embed(params, cut(view, state, sides, EXEMPLAR_SIZE)))
+    factors = scale_factors(config.num_scales, step=config.scale_step)
+    one = scale_factors(1, step=config.scale_step)
+    return CropScales(
+        # A grown object matches a tighter crop of the exemplar, hence the reversed order.
+        exemplar=factors[::-1] if config.scales_on == "exemplar" else one,
+        search=factors if config.scales_on == "search" else one,
+        peak=factors if config.scales_on == "peak" else one,
+    )
 
 
-def level(exemplars):
-    """Gives features of one object at several scales the norm of the middle one.
+def crop_squares(
+    roi: Roi, state: State, scales: jax.Array, size: int, *, config: TrackerConfig
+) -> tuple[jax.Array, jax.Array]:
+    """Crops squares around the objects, in the resolution of the exemplar.
 
-    Otherwise a tight cut, whose features are larger, answers louder wherever it lies.
+    Args:
+      roi: region of the frame, with the leading axes of the state, or 1.
+      state: state of the objects, of which `center`, `size` and `fill` are used.
+      scales: f32[S] factors on the side of the square.
+      size: side of each crop in pixels; 127 shows the exemplar square, 255 twice as much.
+      config: settings of the tracker.
+
+    Returns:
+      (crops f32[..., S, size, size, 3], sides f32[..., S] of the squares in frame pixels).
+    """
+    side = exemplar_side(state.size, context=config.context)
+    sides = jnp.multiply.outer(side, scales) * (size / EXEMPLAR_SIZE)
+    center = state.center - roi.corner
+    crops = crop_pyramid(roi.pixels, center, sides, state.fill, size=size, extent=roi.extent)
+    return crops, sides
+
+
+def embed(params: dict, crops: jax.Array) -> jax.Array:
+    """Embeds all crops in one batch.
+
+    Args:
+      params: folded network parameters.
+      crops: f32[..., S, size, size, 3].
+
+    Returns:
+      f32[..., S, h, w, C].
+    """
+    features = model.embed(params, crops.reshape(-1, *crops.shape[-3:]))  # [B, h, w, C]
+    return features.reshape(*crops.shape[:-3], *features.shape[1:])
+
+
+def equalize_norms(exemplars: jax.Array) -> jax.Array:
+    """Gives the features of an object at all scales the norm of the middle scale.
+
+    Tighter crops have features of larger norm and would score higher everywhere.
 
     Args:
       exemplars: f32[..., S, h, w, C].
 
     Returns:
-      The same, scaled; a single one, or one of zeros, is unchanged.
+      The scaled features; those of a single scale are unchanged, and so are zeros.
     """
-    norms = jnp.sqrt(jnp.sum(exemplars**2, axis=(-3, -2, -1), keepdims=True))
+    norms = jnp.sqrt(jnp.sum(exemplars**2, axis=(-3, -2, -1), keepdims=True))  # [..., S, 1, 1, 1]
     middle = lax.index_in_dim(norms, norms.shape[-4] // 2, axis=-4)
     return exemplars * (middle / jnp.maximum(norms, 1e-9))
 
 
-def respond(params, state, cut, *, config):
-    """Scores every shift of the exemplar at every scale around the last place.
+def correlate(params: dict, exemplars: jax.Array, features: jax.Array) -> jax.Array:
+    """Scores every shift of each object's exemplars over its own features.
 
     Args:
-      params: of `model.fold_batch_norm`.
-      state: `tracker.State`.
-      cut: `cut` without its view, for one or for several videos.
-      config: settings of the tracker.
+      params: folded network parameters.
+      exemplars: f32[..., E, h, w, C].
+      features: f32[..., M, H, W, C]; E or M is 1.
 
     Returns:
-      (logits f32[..., S, 17, 17], sides f32[..., S] of the search squares in frame pixels).
+      Logits f32[..., S, H - h + 1, W - w + 1], where S is the larger of E and M.
     """
-    sides = _sides(state.size, config, "search") * (SEARCH_SIZE / EXEMPLAR_SIZE)
-    logits = _correlate(params, state.exemplar, _embed(params, cut(state, sides, SEARCH_SIZE)))
-    return logits, jnp.broadcast_to(sides, logits.shape[:-2])
-
-
-def compare(params, state, cut, *, config):
-    """Scores the exemplar against what lies at the place of an object, at every scale.
-
-    Args:
-      params: of `model.fold_batch_norm`.
-      state: `tracker.State`, at the new place.
-      cut: as of `respond`.
-      config: settings of the tracker.
-
-    Returns:
-      Logits f32[..., S].
-    """
-    crops = cut(state, _sides(state.size, config, "peak"), EXEMPLAR_SIZE)
-    return _correlate(params, state.exemplar, _embed(params, crops))[..., 0, 0]
-
-
-def _sides(size, config, what):
-    """Returns the sides f32[..., S] of exemplar squares of all scales, f32[..., 1] without."""
-    side = exemplar_side(size, context=config.context)
-    if what != config.scales_on:
-        return side[..., None]
-    return jnp.multiply.outer(side, scale_factors(config.num_scales, step=config.scale_step))
-
-
-def _embed(params, crops):
-    features = model.embed(params, crops.reshape(-1, *crops.shape[-3:]))
-    return features.reshape(*crops.shape[:-3], *features.shape[1:])
-
-
-def _correlate(params, exemplars, features):
-    """Returns logits f32[..., S, R, R]; exemplars, or features, are of S scales."""
-    correlate = jnp.vectorize(
-        lambda *pair: model.cross_correlate_all(*pair), signature="(e,h,w,c),(m,i,j,c)->(e,m,r,q)"
+    correlate_one = jnp.vectorize(
+        model.cross_correlate_all, signature="(e,h,w,c),(m,i,j,c)->(e,m,r,q)"
     )
-    response = correlate(exemplars, features)
-    return model.adjust(params, response.reshape(*response.shape[:-4], -1, *response.shape[-2:]))
+    response = correlate_one(exemplars, features)
+    # [..., E, M, R, R] -> [..., S, R, R]
+    response = response.reshape(*response.shape[:-4], -1, *response.shape[-2:])
+    return model.adjust(params, response)

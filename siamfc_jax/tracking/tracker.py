@@ -1,13 +1,15 @@
-"""One frame, one object or several: the algorithm.
+"""The algorithm: one frame in, the box of one object or of several out.
 
     state = init(params, frame, box, config=config)
     state, box, score = step(params, state, frame, config=config)
 
-One jitted call takes the uint8 frame to the box: crops of all scales, embedding,
-correlation, up-sampling, scale penalty, window, peak, damped scale. Both functions are
-pure: `lax.scan` over frames and `jax.vmap` over states give the boxes that the loop
-gives; several objects go faster as one stacked state, through one batch of the network.
-Bertinetto et al. 2016, section 3.4; tracking/tracker.m, tracker_eval.m.
+`step` is section 3.4 of Bertinetto et al. 2016 in the paper's order (tracking/tracker.m and
+tracker_eval.m of the authors), compiled as one call from the uint8 frame to the box.
+
+Shapes: all functions work on one object, on N objects and on N objects in each of V videos.
+The leading axes of the state say which: none, [N], [V] or [V, N]. In the shapes below, `...`
+stands for them; S is the number of scales. What objects share, as the frame, has axes of 1.
+The functions are pure, so that `lax.scan` and `jax.vmap` of `step` give what a loop gives.
 """
 
 import functools
@@ -17,182 +19,160 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import check_frame
-from siamfc_jax.geometry import center_of, check_box, make_box
+from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE, center_of, check_box, make_box
 from siamfc_jax.network import model
 from siamfc_jax.network.checkpoints import Model, load_model
-from siamfc_jax.tracking import search
-from siamfc_jax.tracking.confidence import judge
-from siamfc_jax.tracking.peaks import best_scale, grow, move_to_peak
-from siamfc_jax.tracking.redetection import look_everywhere
-from siamfc_jax.tracking.roi import View, look, whole
+from siamfc_jax.tracking.confidence import update_confidence
+from siamfc_jax.tracking.peaks import best_scale, find_peak, move, resize
+from siamfc_jax.tracking.redetection import with_redetection
+from siamfc_jax.tracking.roi import Roi, crop_roi, padded_frames, whole_frame
+from siamfc_jax.tracking.search import correlate, crop_scales, crop_squares, embed, equalize_norms
+from siamfc_jax.tracking.state import State
 
 
-class State(NamedTuple):
-    """What the tracker knows about one object; of N objects, each array is [N, ...].
+def prepare(loaded: Model) -> dict:
+    """Folds batch normalisation and moves the parameters to the device.
 
-    Attributes:
-      exemplar: f32[1, 6, 6, C] features of the object in the first frame, or f32[S, 6, 6, C].
-      center: f32[2] `(x, y)` in frame pixels.
-      size: f32[2] width and height in frame pixels.
-      initial_size: f32[2] of the first frame.
-      fill: f32[3] mean colour of the first frame.
-      confidence: f32[] in [0, 1], how sure the tracker is of this place.
-      lost: bool[], whether it says that it has lost the object.
-      doubts: i32[] frames in a row that speak for that.
+    Args:
+      loaded: model, from `checkpoints.load_model`.
+
+    Returns:
+      The folded network parameters, which all functions here take as `params`.
     """
-
-    exemplar: jax.Array
-    center: jax.Array
-    size: jax.Array
-    initial_size: jax.Array
-    fill: jax.Array
-    confidence: jax.Array
-    lost: jax.Array
-    doubts: jax.Array
-
-
-def prepare(loaded: Model):
-    """Returns what `init` and `step` take: the variables, folded, on the device."""
     return jax.jit(model.fold_batch_norm)(loaded.variables)
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def init(params, frame, box, *, config: TrackerConfig) -> State:
-    """Looks at an object for the first time, or at several.
+def init(params: dict, frame: ArrayLike | Roi, box: ArrayLike, *, config: TrackerConfig) -> State:
+    """Embeds an object, or several, in the first frame.
 
     Args:
-      params: of `prepare`.
-      frame: u8[H, W, 3] RGB, or a `views.View` of it.
-      box: f32[4] `[x, y, w, h]` in frame pixels, see `geometry.check_box`; or f32[N, 4].
+      params: folded network parameters, from `prepare`.
+      frame: u8[H, W, 3] RGB, or the `Roi` of it.
+      box: f32[4] `[x, y, w, h]` in frame pixels, checked by `geometry.check_box`; or f32[N, 4].
       config: settings of the tracker.
 
     Returns:
-      The state for the first `step`; its arrays are stacked where the boxes are.
+      The state for the first `step`; its arrays are [N, ...] if the boxes are.
     """
-    view, center, size = whole(frame), center_of(box), box[..., 2:]
-    fill = jnp.broadcast_to(view.color, (*center.shape[:-1], 3))
-    sure, doubts = jnp.ones(size.shape[:-1]), jnp.zeros(size.shape[:-1], jnp.int32)
-    state = State(None, center, size, size, fill, sure, sure < 1, doubts)
-    return state._replace(exemplar=search.look_first(params, view, state, config=config))
+    center, size = center_of(box), box[..., 2:]
+    roi, scales = whole_frame(frame, axes=center.ndim - 1), crop_scales(config)
+    fill = jnp.broadcast_to(roi.color, (*center.shape[:-1], 3))
+    certain, no_frames = jnp.ones(size.shape[:-1]), jnp.zeros(size.shape[:-1], jnp.int32)
+    state = State(None, center, size, size, fill, certain, certain < 1, no_frames)
+    crops, _ = crop_squares(roi, state, scales.exemplar, EXEMPLAR_SIZE, config=config)
+    return state._replace(exemplar=equalize_norms(embed(params, crops)))  # [..., S, 6, 6, C]
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def step(params, state: State, frame, *, config: TrackerConfig):
+@with_redetection
+def step(
+    params: dict, state: State, frame: ArrayLike | Roi, *, config: TrackerConfig
+) -> tuple[State, jax.Array, jax.Array]:
     """Finds the object in the next frame, or all of several in one pass of the network.
 
     Args:
-      params: as of `init`.
-      state: of `init` or of the last `step`.
-      frame: u8[H, W, 3] RGB, each size compiled once; or a `views.View`, which has few.
+      params: folded network parameters, from `prepare`.
+      state: state after the last frame, from `init` or `step`.
+      frame: u8[H, W, 3] RGB, for each size of which `step` is compiled once; or the `Roi` of
+        it, which has few sizes.
       config: settings of the tracker.
 
     Returns:
-      (new state, box f32[4] in frame pixels, score f32[] logit of the peak); all
-      stacked where the state is.
+      (new state, box f32[..., 4] in frame pixels, score f32[...], the logit of the peak).
     """
-    view = whole(frame)
-    cut = functools.partial(search.cut, view)
-    return _advance(params, state, cut, view.frame_size, config)
+    roi, scales = whole_frame(frame, axes=state.lost.ndim), crop_scales(config)
+    crops, sides = crop_squares(roi, state, scales.search, SEARCH_SIZE, config=config)
+    logits = correlate(params, state.exemplar, embed(params, crops))  # [..., S, 17, 17]
+    peak = find_peak(logits, sides, config=config)
+    state, scale = move(state, peak.shift, roi.frame_size), peak.scale
+    if len(scales.peak) > 1:  # The search had one scale; crops at the new place choose it instead.
+        crops, _ = crop_squares(roi, state, scales.peak, EXEMPLAR_SIZE, config=config)
+        logits = correlate(params, state.exemplar, embed(params, crops))  # [..., S, 1, 1]
+        scale = best_scale(logits[..., 0, 0], config=config)
+    state = resize(state, scale, config=config)
+    state = update_confidence(params, state, peak.score, config=config)
+    return state, make_box(state.center, state.size), peak.score
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def step_many(params, states: State, frames, sizes, *, config: TrackerConfig):
-    """Steps in several videos at once, in one pass of the network; otherwise as `step`.
+def step_videos(
+    params: dict, states: State, frames: ArrayLike, sizes: ArrayLike, *, config: TrackerConfig
+) -> tuple[State, jax.Array, jax.Array]:
+    """Takes a step in each of several videos, in one pass of the network.
 
     Args:
-      params: as of `init`.
-      states: of V videos, arrays [V, ...], or [V, N, ...] of N objects in each.
-      frames: u8[V, H, W, 3] RGB, smaller ones padded on the right and below with anything.
-      sizes: i32[V, 2] width and height of each frame proper.
+      params: folded network parameters, from `prepare`.
+      states: states [V, ...] of one object in each video, or [V, N, ...] of N objects.
+      frames: u8[V, H, W, 3] RGB; smaller ones are padded with any values, right and below.
+      sizes: i32[V, 2] width and height of each frame without its padding.
       config: settings of the tracker.
 
     Returns:
-      (new states, boxes f32[V, ..., 4], scores f32[V, ...]).
+      (new states, boxes f32[V, ..., 4] in frame pixels, scores f32[V, ...]).
     """
-    no_color = jnp.zeros((len(sizes), 3))
-    views = View(frames, jnp.zeros_like(sizes), sizes, jnp.float32(sizes), no_color)
-
-    def cut(states, sides, size):
-        return jax.vmap(functools.partial(search.cut, size=size))(views, states, sides)
-
-    return _advance(params, states, cut, views.frame_size, config)
+    rois = padded_frames(frames, sizes, axes=states.lost.ndim)
+    return step(params, states, rois, config=config)
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def step_through(params, state: State, frames, *, config: TrackerConfig):
-    """Steps through several frames in one call, so that the device need not wait between them.
+def scan_frames(
+    params: dict, state: State, frames: ArrayLike, *, config: TrackerConfig
+) -> tuple[State, State, jax.Array, jax.Array]:
+    """Steps through several frames in one call, so that the device does not wait for the host.
 
     Args:
-      params: as of `init`.
-      state: of `init` or of the last step.
+      params: folded network parameters, from `prepare`.
+      state: state after the last frame, from `init` or `step`.
       frames: u8[T, H, W, 3] RGB.
       config: settings of the tracker.
 
     Returns:
-      (states before each frame, [T, ...], but without their exemplars and fills, the new
-      state, boxes f32[T, ..., 4], scores f32[T, ...]).
+      (state after the last frame, states [T, ...] after each frame, whose exemplar and fill
+      are left out as they stay the same, boxes f32[T, ..., 4], scores f32[T, ...]).
     """
 
-    def next_frame(before, frame):
-        after, box, score = step(params, before, frame, config=config)
-        return after, (before._replace(exemplar=None, fill=None), box, score)
+    def next_frame(state, frame):
+        state, box, score = step(params, state, frame, config=config)
+        return state, (state._replace(exemplar=None, fill=None), box, score)
 
-    state, (before, boxes, scores) = lax.scan(next_frame, state, frames)
-    return before, state, boxes, scores
+    state, (states, boxes, scores) = lax.scan(next_frame, state, frames)
+    return state, states, boxes, scores
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def respond(params, state: State, frame, *, config: TrackerConfig):
-    """Scores every shift of the exemplar at every scale around the last position.
+def score_search(
+    params: dict, state: State, frame: ArrayLike | Roi, *, config: TrackerConfig
+) -> tuple[jax.Array, jax.Array]:
+    """Scores every shift of the exemplar, at every scale, around the last place: `step`'s logits.
 
     Args:
-      params: as of `init`.
-      state: where the object was, or the objects.
-      frame: u8[H, W, 3] RGB.
+      params: folded network parameters, from `prepare`.
+      state: state before the frame.
+      frame: u8[H, W, 3] RGB, or the `Roi` of it.
       config: settings of the tracker.
 
     Returns:
-      (logits f32[..., S, 17, 17], sides f32[..., S] of the search squares in frame
-      pixels); stacked where the state is.
+      (logits f32[..., S, 17, 17], sides f32[..., S] of the search squares in frame pixels).
     """
-    cut = functools.partial(search.cut, whole(frame))
-    return search.respond(params, state, cut, config=config)
-
-
-def _advance(params, state, cut, frame_size, config):
-    def find(state, config):
-        return _find(params, state, cut, frame_size, config=config)
-
-    found = find(state, config)
-    if not config.redetect:
-        return found
-    look = functools.partial(look_everywhere, find, frame_size, config=config)
-    return lax.cond(jnp.any(found[0].lost), look, lambda found: found, found)
-
-
-def _find(params, state, cut, frame_size, *, config):
-    logits, sides = search.respond(params, state, cut, config=config)
-    move = functools.partial(move_to_peak, config=config)
-    # Objects share the size of their frame, videos do not.
-    for shared in reversed([axis >= frame_size.ndim - 1 for axis in range(logits.ndim - 3)]):
-        move = jax.vmap(move, (0, 0, 0, None if shared else 0))
-    state, score = move(state, logits, sides, frame_size)
-    if config.scales_on == "peak" and config.num_scales > 1:  # else the search has told the scale
-        at_scales = search.compare(params, state, cut, config=config)
-        state = grow(state, best_scale(at_scales, config=config), config.num_scales, config=config)
-    box = make_box(state.center, state.size)
-    return judge(params, state, score, config=config), box, score
+    roi, scales = whole_frame(frame, axes=state.lost.ndim), crop_scales(config)
+    crops, sides = crop_squares(roi, state, scales.search, SEARCH_SIZE, config=config)
+    logits = correlate(params, state.exemplar, embed(params, crops))
+    return logits, jnp.broadcast_to(sides, logits.shape[:-2])
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def track_clip(params, frames, box, *, config: TrackerConfig):
+def track_clip(
+    params: dict, frames: ArrayLike, box: ArrayLike, *, config: TrackerConfig
+) -> tuple[jax.Array, jax.Array]:
     """Tracks one object through frames that are all in memory, in one call.
 
     Args:
-      params: as of `init`.
+      params: folded network parameters, from `prepare`.
       frames: u8[T, H, W, 3] RGB.
       box: f32[4] in frame 0.
       config: settings of the tracker.
@@ -201,13 +181,70 @@ def track_clip(params, frames, box, *, config: TrackerConfig):
       (boxes f32[T, 4], scores f32[T]); the first box is the given one, its score NaN.
     """
     state = init(params, frames[0], box, config=config)
-    _, _, boxes, scores = step_through(params, state, frames[1:], config=config)
+    _, _, boxes, scores = scan_frames(params, state, frames[1:], config=config)
     first = jnp.asarray(box, jnp.float32)[None]
     return jnp.concatenate([first, boxes]), jnp.concatenate([jnp.full((1,), jnp.nan), scores])
 
 
+class Tracked(NamedTuple):
+    """What is known after a frame of a video that comes from the host, from `start` or `advance`.
+
+    Attributes:
+      state: of the objects, on the device.
+      roi: the part of this frame that was used; that of the next frame has its shape, if it can.
+      boxes: f32[..., 4] in frame pixels.
+      scores: f32[...] logits of the peaks, NaN in the first frame.
+      confidences: f32[...] in [0, 1].
+      lost: bool[...].
+    """
+
+    state: State
+    roi: Roi
+    boxes: np.ndarray
+    scores: np.ndarray
+    confidences: np.ndarray
+    lost: np.ndarray
+
+
+def start(params: dict, frame: np.ndarray, boxes: ArrayLike, *, config: TrackerConfig) -> Tracked:
+    """Takes the objects of the first frame: `init` on the part of the frame that it needs.
+
+    Args:
+      params: folded network parameters, from `prepare`.
+      frame: u8[H, W, 3] RGB.
+      boxes: f32[4] or f32[N, 4] in frame pixels, checked by `geometry.check_box`.
+      config: settings of the tracker.
+
+    Returns:
+      What `advance` takes with the next frame.
+    """
+    boxes = np.asarray(boxes, np.float32)
+    roi = crop_roi(frame, boxes, config=config)
+    state = init(params, roi, boxes, config=config)
+    scores = np.full(boxes.shape[:-1], np.nan, np.float32)
+    return Tracked(state, roi, boxes, scores, *jax.device_get((state.confidence, state.lost)))
+
+
+def advance(params: dict, last: Tracked, frame: np.ndarray, *, config: TrackerConfig) -> Tracked:
+    """Finds the objects in the next frame: `step` on the part of the frame that it needs.
+
+    Args:
+      params: folded network parameters, from `prepare`.
+      last: what is known after the last frame.
+      frame: u8[H, W, 3] RGB, of any size.
+      config: settings of the tracker.
+
+    Returns:
+      What is known after this frame.
+    """
+    roi = crop_roi(frame, last.boxes, last.roi, config=config)
+    state, boxes, scores = step(params, last.state, roi, config=config)
+    numbers = jax.device_get((boxes, scores, state.confidence, state.lost))
+    return Tracked(state, roi, *numbers)
+
+
 class Tracker:
-    """The tracker as an object, for people: a shell around `init` and `step`.
+    """The tracker as an object: a shell around `start` and `advance` for one box.
 
     Example:
       tracker = Tracker("siamfc-small")
@@ -215,16 +252,18 @@ class Tracker:
       box, score = tracker.update(next_frame)
 
     Attributes:
-      state: of the last frame, None before `init`.
-      confidence: in [0, 1], how sure it is of the last box.
-      lost: whether it says that it has lost the object.
+      params: folded network parameters.
+      config: settings of the tracker.
+      state: state after the last frame, None before `init`.
+      confidence: estimated probability, in [0, 1], that the last box lies on the object.
+      lost: whether the tracker reports the object as lost.
     """
 
-    def __init__(self, weights, config: TrackerConfig | None = None):
+    def __init__(self, weights: str | Model, config: TrackerConfig | None = None):
         """Loads a model.
 
         Args:
-          weights: as `checkpoints.load_model` takes them, or a `Model`.
+          weights: name or path of a model, see `checkpoints.load_model`; or a `Model`.
           config: settings in place of the model's own.
 
         Raises:
@@ -233,10 +272,9 @@ class Tracker:
         loaded = weights if isinstance(weights, Model) else load_model(weights)
         self.params = prepare(loaded)
         self.config = config or loaded.tracker_config
-        self.state = self._view = None
-        self.confidence, self.lost = 0.0, False
+        self.state, self.confidence, self.lost = None, 0.0, False
 
-    def init(self, frame, box) -> None:
+    def init(self, frame: ArrayLike, box: ArrayLike) -> None:
         """Takes the object of the first frame.
 
         Args:
@@ -244,34 +282,30 @@ class Tracker:
           box: `[x, y, w, h]` in frame pixels.
 
         Raises:
-          ValueError: frame or box are not of that form.
+          ValueError: the frame or the box has another form.
         """
         frame = check_frame(frame)
         box = check_box(box, frame.shape)
-        self._view = look(frame, box, config=self.config)
-        self._keep(init(self.params, self._view, box, config=self.config))
+        self._keep(start(self.params, frame, box, config=self.config))
 
-    def update(self, frame):
+    def update(self, frame: ArrayLike) -> tuple[np.ndarray, float]:
         """Finds the object in the next frame.
 
         Args:
           frame: u8[H, W, 3] RGB, of any size.
 
         Returns:
-          (box f32[4] in frame pixels, score as a float).
+          (box f32[4] in frame pixels, score, the logit of the peak).
 
         Raises:
-          ValueError: the frame is not of that form, or `init` was not called.
+          ValueError: the frame has another form, or `init` was not called.
         """
         if self.state is None:
             raise ValueError("update was called before init; give the first frame and its box")
         frame = check_frame(frame)
-        last = make_box(self.state.center, self.state.size)
-        self._view = look(frame, last, self._view, config=self.config)
-        state, box, score = step(self.params, self.state, self._view, config=self.config)
-        self._keep(state)
-        return np.asarray(box), float(score)
+        self._keep(advance(self.params, self._tracked, frame, config=self.config))
+        return self._tracked.boxes, float(self._tracked.scores)
 
-    def _keep(self, state):
-        self.state = state
-        self.confidence, self.lost = float(state.confidence), bool(state.lost)
+    def _keep(self, tracked):
+        self._tracked, self.state = tracked, tracked.state
+        self.confidence, self.lost = float(tracked.confidences), bool(tracked.lost)

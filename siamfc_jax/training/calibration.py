@@ -20,7 +20,7 @@ from siamfc_jax.data.prepared import read_tracks
 from siamfc_jax.evaluation import metrics
 from siamfc_jax.network.checkpoints import load_model, save_model
 from siamfc_jax.tracking import tracker
-from siamfc_jax.tracking.confidence import share_of_own
+from siamfc_jax.tracking.confidence import relative_score
 from siamfc_jax.training import occlusion
 
 LENGTH, GAP = 40, range(12, 26)
@@ -55,9 +55,9 @@ def measure(params, clip, *, config):
       (f64[T - 1, 2] score and share of the own response, f64[T - 1] of `label`).
     """
     state = tracker.init(params, clip.frames[0], clip.boxes[0], config=config)
-    found = tracker.step_through(params, state, clip.frames[1:], config=config)
-    _, state, boxes, scores = jax.device_get(found)
-    shares = share_of_own(params, state.exemplar, scores)
+    outputs = tracker.scan_frames(params, state, clip.frames[1:], config=config)
+    state, _, boxes, scores = jax.device_get(outputs)
+    shares = relative_score(params, state.exemplar, scores)
     labels = label(clip, np.concatenate([clip.boxes[:1], boxes]))[1:]
     return np.stack([scores, shares], axis=1).astype(np.float64), labels
 

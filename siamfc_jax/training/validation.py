@@ -10,7 +10,7 @@ import numpy as np
 from siamfc_jax.config import TrackerConfig, TrainConfig
 from siamfc_jax.data import pairs
 from siamfc_jax.evaluation import metrics
-from siamfc_jax.geometry import PATCH_SIZE, STRIDE
+from siamfc_jax.geometry import PATCH_SIZE, SEARCH_SIZE
 from siamfc_jax.media.drawing import draw_response
 from siamfc_jax.network import model
 from siamfc_jax.tracking import tracker
@@ -108,8 +108,10 @@ def score_pairs(params, batch, *, config: TrainConfig):
 
     def score(logits, offset):
         labels = response_labels(logits.shape[-1], radius=config.radius, offset=offset)
-        peak = find_peak(logits[None], config=TrackerConfig(window_influence=0.0))
-        error = jnp.linalg.norm(peak.offset * STRIDE - offset)
+        # A search of its own side, so that the shift is in search pixels.
+        side = jnp.full(1, SEARCH_SIZE, jnp.float32)
+        peak = find_peak(logits[None], side, config=TrackerConfig(window_influence=0.0))
+        error = jnp.linalg.norm(peak.shift - offset)
         return balanced_logistic_loss(logits[None], labels[None]), error, jnp.linalg.norm(offset)
 
     loss, error, still = jax.vmap(score)(logits, crops.offset)

@@ -46,7 +46,7 @@ def test_a_lost_object_is_found_far_away():
     plain, _ = follow(CONFIG, frames)
     assert plain.lost
     state, boxes = follow(WIDE, frames)
-    assert not state.lost and state.confidence > 0.99 and state.doubts == 0
+    assert not state.lost and state.confidence > 0.99 and state.low_frames == 0
     np.testing.assert_allclose(boxes[-1], BOX + [320, 304, 0, 0], atol=2)
     assert state.exemplar.shape == plain.exemplar.shape
 
@@ -73,7 +73,7 @@ def test_several_objects_and_several_videos_search_alike():
     np.testing.assert_allclose(states.center[0], expected.center, atol=1e-2)
     videos = jax.tree.map(lambda array: jnp.stack([array, array]), both)
     sizes = np.int32([[640, 608]] * 2)
-    many, boxes, _ = tracker.step_many(PARAMS, videos, np.stack([FAR, NEAR]), sizes, config=WIDE)
+    many, boxes, _ = tracker.step_videos(PARAMS, videos, np.stack([FAR, NEAR]), sizes, config=WIDE)
     np.testing.assert_allclose(boxes[0, 0], expected_box, atol=1e-2)
     assert many.lost.shape == (2, 2)
     assert np.abs(geometry.center_of(boxes[1, 1]) - geometry.center_of(BOX)).max() < 1

@@ -1,7 +1,5 @@
 """What is cut for the network, and what it answers, at all scales."""
 
-import functools
-
 import jax
 import numpy as np
 import pytest
@@ -10,15 +8,15 @@ from test_tracker import BOX, PARAMS, init, scene, step
 from siamfc_jax import geometry
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.tracking import search, tracker
-from siamfc_jax.tracking.roi import whole
+from siamfc_jax.tracking.roi import whole_frame
 
 
-def test_level_exemplars_have_the_norm_of_the_middle_one():
+def test_equalized_exemplars_have_the_norm_of_the_middle_one():
     ones = np.ones((1, 2, 2, 1), np.float32)
     exemplars = np.concatenate([3 * ones, -2 * ones, 0 * ones])
     expected = np.concatenate([2 * ones, -2 * ones, 0 * ones])
-    np.testing.assert_allclose(search.level(exemplars), expected)
-    np.testing.assert_array_equal(search.level(exemplars[:1]), exemplars[:1])
+    np.testing.assert_allclose(search.equalize_norms(exemplars), expected)
+    np.testing.assert_array_equal(search.equalize_norms(exemplars[:1]), exemplars[:1])
 
 
 def bright_square(half):
@@ -34,16 +32,18 @@ def test_the_scale_is_found_on_either_side(scales_on):
     state = init(bright_square(8), config=config)
     for scale, factor in enumerate((0.5, 1, 2)):
         frame = bright_square(int(8 * factor))
-        logits, _ = tracker.respond(PARAMS, state, frame, config=config)
+        logits, _ = tracker.score_search(PARAMS, state, frame, config=config)
         assert np.argmax(logits.max((1, 2))) == scale
         _, box, _ = step(state, frame, config)
         np.testing.assert_allclose(box[2:], 63.5 * factor, rtol=1e-5)
         np.testing.assert_allclose(geometry.center_of(box), [160, 152], atol=4)
 
 
-def compare(state, frame, config):
-    cut = functools.partial(search.cut, whole(frame))
-    return search.compare(PARAMS, state, cut, config=config)
+def score_scales(state, frame, config):
+    """Scores crops of the object's size at its place, as a step with scales on the peak does."""
+    scales = search.crop_scales(config).peak
+    crops, _ = search.crop_squares(whole_frame(frame), state, scales, 127, config=config)
+    return search.correlate(PARAMS, state.exemplar, search.embed(PARAMS, crops))[..., 0, 0]
 
 
 def test_the_scale_is_found_at_the_place_of_the_object():
@@ -51,9 +51,9 @@ def test_the_scale_is_found_at_the_place_of_the_object():
     state = init(bright_square(8), config=config)
     for scale, factor in enumerate((0.5, 1, 2)):
         frame = bright_square(int(8 * factor))
-        assert np.argmax(compare(state, frame, config)) == scale
+        assert np.argmax(score_scales(state, frame, config)) == scale
     moved, box, _ = step(state, frame, config)
-    assert np.argmax(compare(moved._replace(size=state.size), frame, config)) == 2
+    assert np.argmax(score_scales(moved._replace(size=state.size), frame, config)) == 2
     np.testing.assert_allclose(box[2:], 2 * 63.5, rtol=1e-5)
 
 
@@ -75,10 +75,10 @@ def test_one_scale_at_the_peak_is_one_scale_of_the_search():
     )
 
 
-def test_what_is_compared_is_the_exemplar_itself_in_its_own_frame():
+def test_what_is_scored_is_the_exemplar_itself_in_its_own_frame():
     config = TrackerConfig(scales_on="peak")
     state = init(config=config)
-    logits = compare(state, scene(), config)
+    logits = score_scales(state, scene(), config)
     own = PARAMS["params"]["adjust"]
     assert logits.shape == (3,)
     assert logits[1] == pytest.approx(
@@ -88,16 +88,14 @@ def test_what_is_compared_is_the_exemplar_itself_in_its_own_frame():
 
 @pytest.mark.parametrize(("scales_on", "searches"), [("exemplar", 1), ("peak", 1), ("search", 3)])
 def test_scales_beside_the_search_cost_one_search(scales_on, searches):
-    config, seen = TrackerConfig(scales_on=scales_on, scale_step=1.25), []
+    config = TrackerConfig(scales_on=scales_on, scale_step=1.25)
     state = init(box=np.stack([BOX, BOX]), config=config)
     assert state.exemplar.shape == (2, 3 if scales_on == "exemplar" else 1, 6, 6, 6)
-    view = whole(scene())
-
-    def cut(*args):
-        seen.append(search.cut(view, *args))
-        return seen[-1]
-
-    logits, sides = search.respond(PARAMS, state, cut, config=config)
-    assert [crops.shape for crops in seen] == [(2, searches, 255, 255, 3)]
-    scales = 1 if scales_on == "peak" else 3
-    assert (logits.shape, sides.shape) == ((2, scales, 17, 17), (2, scales))
+    scales = search.crop_scales(config)
+    crops, sides = search.crop_squares(
+        whole_frame(scene(), axes=1), state, scales.search, 255, config=config
+    )
+    assert (crops.shape, sides.shape) == ((2, searches, 255, 255, 3), (2, searches))
+    logits, sides = tracker.score_search(PARAMS, state, scene(), config=config)
+    scored = 1 if scales_on == "peak" else 3
+    assert (logits.shape, sides.shape) == ((2, scored, 17, 17), (2, scored))

@@ -1,7 +1,5 @@
 """The algorithm: the laws it keeps, and that it finds what it was shown."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,8 +63,8 @@ def test_the_box_follows_the_object(shift):
 
 
 def test_the_response_moves_by_whole_cells():
-    here, sides = tracker.respond(PARAMS, init(), scene(), config=SINGLE)
-    there, _ = tracker.respond(PARAMS, init(), scene(16, -8), config=SINGLE)
+    here, sides = tracker.score_search(PARAMS, init(), scene(), config=SINGLE)
+    there, _ = tracker.score_search(PARAMS, init(), scene(16, -8), config=SINGLE)
     np.testing.assert_allclose(sides, [255], rtol=1e-6)
     np.testing.assert_allclose(there[0, :-1, 2:], here[0, 1:, :-2], atol=1e-3)
     assert here[0].argmax() == 8 * 17 + 8
@@ -75,11 +73,17 @@ def test_the_response_moves_by_whole_cells():
 def test_the_best_scale_gives_the_unit_of_the_move_and_part_of_the_growth():
     sides, frame_size = jnp.array([204.0, 255, 318.75]), jnp.array([320.0, 304])
     config = TrackerConfig(scale_step=1.25, scale_rate=0.5, window_influence=0.0, max_scale=1.1)
-    move = jax.jit(functools.partial(tracker.move_to_peak, config=config))
+
+    @jax.jit
+    def follow(state, logits):
+        peak = peaks.find_peak(logits, sides, config=config)
+        state = peaks.move(state, peak.shift, frame_size)
+        return peaks.resize(state, peak.scale, config=config), peak.score
+
     before = init(box=np.float32([130, 107, 60, 90]))
     for scale, factor in enumerate((0.8, 1, 1.25)):
         logits = jnp.zeros((3, 17, 17)).at[scale, 8 - 1, 8 + 2].set(1.0)  # 2 rightwards, 1 up
-        state, score = move(before, logits, sides, frame_size)
+        state, score = follow(before, logits)
         np.testing.assert_allclose(state.center, [160 + 16 * factor, 152 - 8 * factor], rtol=1e-6)
         growth = 1 + 0.5 * (factor - 1)
         # Limited in both sides alike, so that the box keeps its shape.
@@ -94,13 +98,13 @@ def test_scales_of_the_exemplar_are_tighter_cuts_for_an_object_that_has_grown():
     for exemplar, factor in zip(state.exemplar, (0.8, 1, 1.25), strict=True):
         center, size = geometry.center_of(BOX), BOX[2:] / factor
         alone = init(box=np.asarray(geometry.make_box(center, size)))
-        level = np.linalg.norm(state.exemplar[1]) / np.linalg.norm(alone.exemplar)
-        np.testing.assert_allclose(exemplar, level * alone.exemplar[0], atol=1e-3)
-    logits, sides = tracker.respond(PARAMS, state, scene(), config=config)
+        ratio = np.linalg.norm(state.exemplar[1]) / np.linalg.norm(alone.exemplar)
+        np.testing.assert_allclose(exemplar, ratio * alone.exemplar[0], atol=1e-3)
+    logits, sides = tracker.score_search(PARAMS, state, scene(), config=config)
     assert logits.shape == (3, 17, 17)
     np.testing.assert_allclose(sides, 255, rtol=1e-6)  # the unit of every move
     np.testing.assert_allclose(
-        logits[1], tracker.respond(PARAMS, init(), scene(), config=SINGLE)[0][0], atol=1e-3
+        logits[1], tracker.score_search(PARAMS, init(), scene(), config=SINGLE)[0][0], atol=1e-3
     )
 
 
@@ -111,8 +115,8 @@ def test_loop_is_scan_and_vmap():
     for box in boxes:
         state, track = init(frames[0], box), [(box, np.nan)]
         for frame in frames[1:]:
-            state, *found = step(state, frame)
-            track.append(found)
+            state, *box_and_score = step(state, frame)
+            track.append(box_and_score)
         looped.append([np.stack(part) for part in zip(*track, strict=True)])
     for box, (expected, scores) in zip(boxes, looped, strict=True):
         scanned = tracker.track_clip(PARAMS, frames, box, config=CONFIG)
@@ -121,13 +125,13 @@ def test_loop_is_scan_and_vmap():
     stacked = mapped = init(frames[0], boxes)
     in_vmap = jax.jit(jax.vmap(lambda state, frame: step(state, frame), (0, None)))
     for t, frame in enumerate(frames[1:], start=1):
-        logits, sides = tracker.respond(PARAMS, stacked, frame, config=CONFIG)
+        logits, sides = tracker.score_search(PARAMS, stacked, frame, config=CONFIG)
         assert (logits.shape, sides.shape) == ((2, 3, 17, 17), (2, 3))
-        stacked, *found = step(stacked, frame)
+        stacked, *ours = step(stacked, frame)
         mapped, *same = in_vmap(mapped, frame)
         for part, tolerance in enumerate((1e-3, 1e-4)):
             expected = [track[part][t] for track in looped]
-            np.testing.assert_allclose(found[part], expected, atol=tolerance)
+            np.testing.assert_allclose(ours[part], expected, atol=tolerance)
             np.testing.assert_allclose(same[part], expected, atol=tolerance)
 
 
@@ -145,9 +149,9 @@ def test_several_videos_at_once_give_what_each_gives(scales_on):
         row[: frame.shape[0], : frame.shape[1]] = frame
     sizes = np.array([frame.shape[1::-1] for frame in frames])
     stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *states)
-    found = tracker.step_many(PARAMS, stacked, padded, sizes, config=config)
+    outcome = tracker.step_videos(PARAMS, stacked, padded, sizes, config=config)
     expected = jax.tree.map(lambda *parts: jnp.stack(parts), *expected)
-    for ours, single in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+    for ours, single in zip(jax.tree.leaves(outcome), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(ours, single, atol=1e-3)
 
 
