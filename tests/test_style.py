@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "evaluation": "network tracking data",
     "training": "network tracking data media evaluation",
     "app": "tracking media",
+    "commands": "network tracking data media preparation evaluation training app",
 }
 
 # A package that is slow to import or apt to change stays behind one border.

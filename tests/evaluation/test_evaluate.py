@@ -13,6 +13,7 @@ import tiny_networks
 
 import evaluate
 from siamfc_jax.config import TrackerConfig
+from siamfc_jax.evaluation import protocols
 from siamfc_jax.network.checkpoints import Model, save_model
 
 LENGTHS = {"Deer": 4, "Girl": 6}
@@ -125,7 +126,7 @@ def test_ctrl_c(otb, weights, tmp_path, capsys, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate.protocols, "perform", interrupt)
+    monkeypatch.setattr(protocols, "perform", interrupt)
     assert evaluate.main(["--data", otb, "--weights", weights, "--output", str(tmp_path)]) == 130
     assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
 
@@ -213,6 +214,8 @@ def test_packs_results_for_a_server(weights, tmp_path, capsys):
 def test_errors(otb, weights, tmp_path, capsys, flags, message):
     if "kcf" in flags and hasattr(cv2, "legacy"):
         pytest.skip("this OpenCV has the contrib modules")
-    command = ["--data", otb, "--weights", weights, "--output", str(tmp_path), *flags]
+    ours = not {"--tracker", "--results"} & set(flags)
+    command = ["--data", otb, "--output", str(tmp_path), *flags]
+    command += ["--weights", weights] if ours and "--weights" not in flags else []
     assert evaluate.main(command) == 2
     assert re.match(message, capsys.readouterr().err)
