@@ -1,8 +1,6 @@
 """What Ctrl-C and SIGTERM do to a run, and what the end of a process does to its workers."""
 
 import contextlib
-import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import threading
@@ -69,6 +67,8 @@ def follow_parent(*ignored: int) -> None:
     Args:
       *ignored: numbers of the signals that are not for this process.
     """
+    import multiprocessing.connection  # here, as commands start without it
+
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
 

@@ -26,20 +26,17 @@ BOX = ["--video", "clip.mp4", "--box", "1,2,3,4"]
 EVALUATE = ["--data", "d", "--output", "o"]
 # Words that each command refuses, and what it says.
 WRONG = {
-    "track": ([*BOX, "--boxes", "b.csv"], "no file clip.mp4; expected a video, an image"),
-    "serve": (["--weights", "nowhere"], "no model at nowhere; expected one of siamfc, siamfc-sm"),
-    "train": (["--workdir", "w", "--data", "nowhere"], "no folder .*nowhere; expected a prepared"),
+    "track": ([*BOX, "--boxes", "b.csv", "--chunk", "0"], "--chunk must be at least 1, got 0"),
+    "serve": (["--port", "99999"], "--port must lie in 0..65535, got 99999"),
+    "train": (["--workdir", "w", "--data", "d", "--epochs", "0"], "epochs must be at least 1, got"),
     "prepare": (
         ["--dataset", "x", "--source", "s", "--check-only"],
         "unknown --dataset 'x', known are vid, got10k",
     ),
-    "evaluate": (EVALUATE, "no NAME/groundtruth_rect.txt below d"),
-    "tune": (
-        ["--weights", "siamfc", "--trials", "0", *EVALUATE],
-        "--trials must be at least 1, got 0",
-    ),
-    "calibrate": (["--weights", "nowhere", *EVALUATE], "no model at nowhere; expected one of"),
-    "convert": (["net.onnx", "o"], "net.onnx must end in one of .mat, .pth, .pt, .npz"),
+    "evaluate": ([*EVALUATE, "--jobs", "0"], "--jobs must be at least 1, got 0"),
+    "tune": (["--weights", "w", "--trials", "0", *EVALUATE], "--trials must be at least 1, got 0"),
+    "calibrate": (["--weights", "w", "--tracks", "0", *EVALUATE], "--tracks must be at least 1"),
+    "convert": (["net.pth"], "the following arguments are required: OUTPUT_DIR; see siamfc conv"),
     "models": (["small"], "unrecognized arguments: small; see siamfc models --help"),
     "contact-sheet": (["--data", "d", "--output", "s.gif"], "must end in .png or .jpg, got s.gif"),
     "trax": (["--weights", "nowhere"], "no model at nowhere; expected one of siamfc, siamfc-small"),
@@ -84,6 +81,7 @@ def test_a_reader_that_goes_away_is_no_error():
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_are_one_line(name, number, code, monkeypatch, capsys):
     command, before = shell.COMMANDS[name], signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(command, "check", lambda args: None)
     monkeypatch.setattr(command, "run", lambda args: os.kill(os.getpid(), number))
     words = [] if name == "models" else WRONG[name][0]  # words that can be parsed
     assert shell.main([name, *words]) == code

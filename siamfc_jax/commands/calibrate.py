@@ -28,6 +28,19 @@ def add_arguments(parser, words) -> None:
     )  # fmt: skip
 
 
+def check(args) -> None:
+    """Refuses words that cannot be followed.
+
+    Args:
+      args: the flags.
+
+    Raises:
+      ValueError: there is nothing to take.
+    """
+    if args.tracks < 1:
+        raise ValueError(f"--tracks must be at least 1, got {args.tracks}")
+
+
 def run(args) -> None:
     """Calibrates a model and writes it.
 
@@ -37,8 +50,6 @@ def run(args) -> None:
     Raises:
       ValueError: no model, no tracks, or nothing can be learnt from them.
     """
-    if args.tracks < 1:
-        raise ValueError(f"--tracks must be at least 1, got {args.tracks}")
     from siamfc_jax.data.prepared import read_tracks
     from siamfc_jax.network.checkpoints import load_model, save_model
     from siamfc_jax.training import calibration

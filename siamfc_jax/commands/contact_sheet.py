@@ -32,6 +32,21 @@ def add_arguments(parser, words) -> None:
     )  # fmt: skip
 
 
+def check(args) -> None:
+    """Refuses words that cannot be followed.
+
+    Args:
+      args: the flags.
+
+    Raises:
+      ValueError: a number is too small, or the picture has another ending.
+    """
+    if args.rows < 1 or args.columns < 1:
+        raise ValueError(f"--rows and --columns: at least 1, got {args.rows}, {args.columns}")
+    if pathlib.Path(args.output).suffix not in (".png", ".jpg"):
+        raise ValueError(f"--output must end in .png or .jpg, got {args.output}")
+
+
 def run(args) -> None:
     """Draws and writes the picture.
 
@@ -41,10 +56,6 @@ def run(args) -> None:
     Raises:
       ValueError: the set cannot be read, or the picture cannot be written.
     """
-    if args.rows < 1 or args.columns < 1:
-        raise ValueError(f"--rows and --columns: at least 1, got {args.rows}, {args.columns}")
-    if pathlib.Path(args.output).suffix not in (".png", ".jpg"):
-        raise ValueError(f"--output must end in .png or .jpg, got {args.output}")
     import cv2
 
     from siamfc_jax.data.prepared import read_tracks

@@ -32,6 +32,18 @@ def add_arguments(parser, words) -> None:
     )
 
 
+def check(args) -> None:
+    """Refuses words that cannot be followed.
+
+    Args:
+      args: the flags.
+
+    Raises:
+      ValueError: never; whether SOURCE can be read is seen when it is read.
+    """
+    del args
+
+
 def run(args) -> None:
     """Reads the weights and writes the model folder.
 

@@ -101,7 +101,6 @@ def run(args) -> None:
     Raises:
       ValueError: the benchmark, the model or the results cannot be read, or do not fit.
     """
-    check(args)
     from siamfc_jax.evaluation import benchmarking
 
     args.protocol = args.protocol or "ope"

@@ -51,6 +51,18 @@ def add_arguments(parser, words) -> None:
     del parser, words
 
 
+def check(args) -> None:
+    """Refuses words that cannot be followed.
+
+    Args:
+      args: the flags.
+
+    Raises:
+      ValueError: never; there are no words.
+    """
+    del args
+
+
 def run(args) -> None:
     """Prints the table.
 

@@ -51,6 +51,26 @@ def add_arguments(parser, words) -> None:
     )
 
 
+def check(args) -> None:
+    """Refuses words that cannot be followed.
+
+    Args:
+      args: the flags.
+
+    Raises:
+      ValueError: there is no such set or split, or no worker.
+    """
+    from siamfc_jax.preparation.video_sets import READERS
+
+    dataset = args.dataset.partition(":")[0]
+    if dataset not in READERS:
+        raise ValueError(f"unknown --dataset '{dataset}', known are {', '.join(READERS)}")
+    if args.split is not None and not re.fullmatch(r"\w+", args.split):
+        raise ValueError(f"--split must be letters, digits and _, got '{args.split}'")
+    if args.workers < 1:
+        raise ValueError(f"--workers must be at least 1, got {args.workers}")
+
+
 def run(args) -> None:
     """Prepares or checks a set, and prints what was kept and what was not.
 
@@ -58,20 +78,14 @@ def run(args) -> None:
       args: the flags.
 
     Raises:
-      ValueError: there is no such set, or it is not in its published form.
+      ValueError: the set is not in its published form.
     """
     from siamfc_jax.preparation import shards
     from siamfc_jax.preparation.video_sets import READERS
 
     dataset, _, name = args.dataset.partition(":")
     source = pathlib.Path(args.source) / name
-    if dataset not in READERS:
-        raise ValueError(f"unknown --dataset '{dataset}', known are {', '.join(READERS)}")
     split = args.split or READERS[dataset].split
-    if not re.fullmatch(r"\w+", split):
-        raise ValueError(f"--split must be letters, digits and _, got '{split}'")
-    if args.workers < 1:
-        raise ValueError(f"--workers must be at least 1, got {args.workers}")
     if args.check_only:
         jobs = shards.make_jobs(
             dataset=dataset, root=source, split=split, as_is=args.as_is, folder=None

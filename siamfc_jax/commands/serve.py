@@ -30,6 +30,19 @@ def add_arguments(parser, words) -> None:
     flags.add_settings(parser, words)
 
 
+def check(args) -> None:
+    """Refuses words that cannot be followed.
+
+    Args:
+      args: the flags.
+
+    Raises:
+      ValueError: there is no such port.
+    """
+    if not 0 <= args.port < 2**16:
+        raise ValueError(f"--port must lie in 0..65535, got {args.port}")
+
+
 def run(args) -> int:
     """Serves the page until Ctrl-C.
 

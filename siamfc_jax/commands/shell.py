@@ -39,7 +39,7 @@ COMMANDS = {
     "contact-sheet": contact_sheet,
     "trax": trax,
 }
-WITHOUT_JAX = (models, prepare)
+WITHOUT_JAX = (models, prepare)  # these compute nothing that could be kept
 # Errors that the world causes, not the program: wrong input, a full disk, a missing extra, ...
 EXPECTED = (
     ValueError,
@@ -119,6 +119,7 @@ def _run(command, words) -> int:
         args = parser.parse_args(words[1:])
     except SystemExit as end:  # after --help and --version
         return int(end.code or 0)
+    command.check(args)
     if command not in WITHOUT_JAX:
         compilation.keep_compiled()
         compilation.keep_memory()

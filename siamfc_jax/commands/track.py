@@ -106,7 +106,6 @@ def run(args) -> int:
     Raises:
       ValueError: the source, the boxes, the model or a place to write cannot be used.
     """
-    check(args)
     from tqdm import tqdm
 
     from siamfc_jax.media import drawing, video

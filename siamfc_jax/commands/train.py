@@ -61,6 +61,24 @@ def add_arguments(parser, words) -> None:
     config.add_arguments(parser, config.ModelConfig())
 
 
+def check(args) -> None:
+    """Refuses words that cannot be followed.
+
+    Args:
+      args: the flags.
+
+    Raises:
+      ValueError: a number is out of range, or a flag would have no effect.
+    """
+    for name in ("workers", "profile"):
+        if getattr(args, name) < 0:
+            raise ValueError(f"--{name} must not be negative, got {getattr(args, name)}")
+    if not args.teacher:
+        flags.refuse(args, "distillation", "weighs the teacher's logits; give --teacher as well")
+    config.from_arguments(config.TrainConfig(), args)
+    config.from_arguments(config.ModelConfig(), args)
+
+
 def run(args) -> None:
     """Trains as the flags say.
 
@@ -74,11 +92,6 @@ def run(args) -> None:
     """
     recipe = config.from_arguments(config.TrainConfig(), args)
     network = config.from_arguments(config.ModelConfig(), args)
-    for name in ("workers", "profile"):
-        if getattr(args, name) < 0:
-            raise ValueError(f"--{name} must not be negative, got {getattr(args, name)}")
-    if not args.teacher:
-        flags.refuse(args, "distillation", "weighs the teacher's logits; give --teacher as well")
     for name in ("absl", "asyncio"):
         # Orbax reports the errors of its threads there, page by page, before it raises them.
         logging.getLogger(name).setLevel(logging.CRITICAL)

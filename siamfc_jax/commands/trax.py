@@ -41,6 +41,18 @@ def _size(text):
     return int(width), int(height)
 
 
+def check(args) -> None:
+    """Refuses words that cannot be followed.
+
+    Args:
+      args: the flags.
+
+    Raises:
+      ValueError: never; all that parses can be followed.
+    """
+    del args
+
+
 def run(args) -> None:
     """Answers the toolkit until it quits, or prints its configuration.
 

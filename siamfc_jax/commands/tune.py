@@ -43,22 +43,18 @@ def add_arguments(parser, words) -> None:
     flags.add_settings(parser, words)
 
 
-def run(args) -> None:
-    """Searches, then writes the model.
+def check(args) -> None:
+    """Refuses words that cannot be followed.
 
     Args:
       args: the flags.
 
     Raises:
-      ValueError: a test set without `--force`, or nothing to search.
+      ValueError: a test set without `--force`, or no trial.
     """
-    from siamfc_jax.data.sequences import choose
-    from siamfc_jax.evaluation import tuning
     from siamfc_jax.evaluation.benchmarks import BENCHMARKS
-    from siamfc_jax.network.checkpoints import load_model, save_model
 
-    benchmark = BENCHMARKS[args.benchmark]
-    if benchmark.server:
+    if BENCHMARKS[args.benchmark].server:
         raise ValueError(f"the true boxes of {args.benchmark} are not published")
     if args.benchmark not in VALIDATION and not args.force:
         raise ValueError(
@@ -67,6 +63,23 @@ def run(args) -> None:
         )
     if args.trials < 1:
         raise ValueError(f"--trials must be at least 1, got {args.trials}")
+
+
+def run(args) -> None:
+    """Searches, then writes the model.
+
+    Args:
+      args: the flags.
+
+    Raises:
+      ValueError: data or model cannot be read, or the log is of another search.
+    """
+    from siamfc_jax.data.sequences import choose
+    from siamfc_jax.evaluation import tuning
+    from siamfc_jax.evaluation.benchmarks import BENCHMARKS
+    from siamfc_jax.network.checkpoints import load_model, save_model
+
+    benchmark = BENCHMARKS[args.benchmark]
     sequences = choose(benchmark.read(args.data), args.sequences)
     model, output = load_model(args.weights), pathlib.Path(args.output)
     output.parent.mkdir(parents=True, exist_ok=True)
