@@ -138,6 +138,13 @@ def test_a_word_that_is_no_command(capsys):
     assert all(f"\n  {name} " in text for name in COMMANDS)
 
 
+def test_a_command_without_words(monkeypatch, capsys):
+    for name in ("serve", "trax"):
+        monkeypatch.setattr(shell.COMMANDS[name], "run", lambda args: print(args.weights))
+        assert shell.main([name]) == 0
+        assert capsys.readouterr().out == "siamfc-small\n"
+
+
 def test_words_are_read_before_jax_is_imported():
     """Nor NumPy, by what people start most often."""
     code = """

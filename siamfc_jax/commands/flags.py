@@ -1,6 +1,7 @@
 """Flags that several commands take."""
 
 import argparse
+import itertools
 import pathlib
 
 from siamfc_jax import config, network
@@ -63,7 +64,7 @@ def weights_in(words) -> str:
       The last value, the name of the default model where there is none.
     """
     value = DEFAULT_MODEL
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in itertools.pairwise([*words, ""]):
         if word == "--weights":
             value = following
         elif word.startswith("--weights="):

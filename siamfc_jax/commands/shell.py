@@ -76,6 +76,10 @@ class Parser(argparse.ArgumentParser):
         """Raises ValueError with the message and where to look."""
         raise ValueError(f"{message}; see {self.prog} --help")
 
+    def _print_message(self, message, file=None):
+        # As argparse's, but for errors such as a full disk, which it hides.
+        print(message, file=file, end="")
+
 
 def main(argv=None) -> int:
     """Runs a command.
