@@ -50,8 +50,8 @@ def run(args) -> None:
     Raises:
       ValueError: no model, no tracks, or nothing can be learnt from them.
     """
+    from siamfc_jax import load_model, save_model
     from siamfc_jax.data.prepared import read_tracks
-    from siamfc_jax.network.checkpoints import load_model, save_model
     from siamfc_jax.training import calibration
 
     model, tracks = load_model(args.weights), read_tracks(args.data, "val")

@@ -53,7 +53,7 @@ def run(args) -> None:
     Raises:
       ValueError: SOURCE is no such file or model, or OUTPUT_DIR is something else.
     """
-    from siamfc_jax.network.checkpoints import save_model
+    from siamfc_jax import save_model
     from siamfc_jax.network.weights import read_weights
 
     loaded = read_weights(args.source)

@@ -56,9 +56,9 @@ def run(args) -> int:
       ImportError: the packages of the page are not installed.
       ValueError: the model cannot be read, or nothing can listen there.
     """
+    from siamfc_jax import load_model
     from siamfc_jax.app import page
     from siamfc_jax.media import video
-    from siamfc_jax.network.checkpoints import load_model
     from siamfc_jax.tracking import tracker
 
     model = load_model(args.weights)

@@ -108,8 +108,8 @@ def run(args) -> int:
     """
     from tqdm import tqdm
 
+    from siamfc_jax import load_model
     from siamfc_jax.media import drawing, video
-    from siamfc_jax.network.checkpoints import load_model
     from siamfc_jax.signals import caught_signals
     from siamfc_jax.tracking import loop, tracker
 

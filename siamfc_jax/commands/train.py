@@ -95,8 +95,8 @@ def run(args) -> None:
     for name in ("absl", "asyncio"):
         # Orbax reports the errors of its threads there, page by page, before it raises them.
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    from siamfc_jax import load_model
     from siamfc_jax.data import mixture, pairs
-    from siamfc_jax.network.checkpoints import load_model
     from siamfc_jax.training import loop, sgd
 
     tracks, weights = mixture.read_mixture(args.data)

@@ -74,10 +74,10 @@ def run(args) -> None:
     Raises:
       ValueError: data or model cannot be read, or the log is of another search.
     """
+    from siamfc_jax import load_model, save_model
     from siamfc_jax.data.sequences import choose
     from siamfc_jax.evaluation import tuning
     from siamfc_jax.evaluation.benchmarks import BENCHMARKS
-    from siamfc_jax.network.checkpoints import load_model, save_model
 
     benchmark = BENCHMARKS[args.benchmark]
     sequences = choose(benchmark.read(args.data), args.sequences)

@@ -15,10 +15,11 @@ import jax
 import numpy as np
 import pytest
 
+import siamfc_jax
 import track
 from siamfc_jax.config import ModelConfig, TrackerConfig
 from siamfc_jax.media import video
-from siamfc_jax.network import checkpoints, model
+from siamfc_jax.network import model
 from siamfc_jax.network.checkpoints import Model, save_model
 
 ROOT = pathlib.Path(track.__file__).parent
@@ -302,6 +303,6 @@ def test_ctrl_c_before_the_first_frame(run, monkeypatch):
     def interrupted(*words):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoints, "load_model", interrupted)
+    monkeypatch.setattr(siamfc_jax, "load_model", interrupted)
     code, output, errors, _ = run("--box", BOX)
     assert (code, output, errors) == (130, "", "stopped before the first frame was tracked\n")
