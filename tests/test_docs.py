@@ -46,7 +46,8 @@ def test_command_is_parsed(parse_only, page, text):
     program, *words = shlex.split(re.split(r" >>? ", text)[0], comments=True)
     main = shell.main
     if program == "python":
-        script = words.pop(0).removesuffix(".py").replace("/", ".")
+        script = words.pop(0)
+        script = words.pop(0) if script == "-m" else script.removesuffix(".py").replace("/", ".")
         main = importlib.import_module(script).main
     if "--help" in words:
         assert main(words) == 0
