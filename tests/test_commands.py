@@ -83,7 +83,8 @@ def test_signals_are_one_line(name, number, code, monkeypatch, capsys):
     command, before = shell.COMMANDS[name], signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(command, "check", lambda args: None)
     monkeypatch.setattr(command, "run", lambda args: os.kill(os.getpid(), number))
-    words = [] if name == "models" else WRONG[name][0]  # words that can be parsed
+    # Words that can be parsed.
+    words = {"models": [], "convert": ["a", "b"]}.get(name, WRONG[name][0])
     assert shell.main([name, *words]) == code
     assert capsys.readouterr().err == f"{command.STOPPED}\n"
     assert signal.getsignal(signal.SIGTERM) == before
