@@ -80,7 +80,7 @@ def main(argv=None) -> int:
     parser.add_argument("--steps", type=int, nargs="+", required=True, help="checkpoints")
     parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE.png")
     parser.add_argument("--batch-size", type=int, default=8, help="of the run")
-    config.add_arguments(parser, config.TrackerConfig)
+    config.add_arguments(parser, config.TrackerConfig())
     args = parser.parse_args(argv)
     keep_compiled()
     try:

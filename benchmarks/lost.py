@@ -82,7 +82,7 @@ def main(argv=None) -> int:
     )
     parser.add_argument("--data", required=True, help="folder in the OTB layout")
     parser.add_argument("--weights", default="siamfc-small", help="name or path of a model")
-    config.add_arguments(parser, config.TrackerConfig)
+    config.add_arguments(parser, config.TrackerConfig())
     args = parser.parse_args(argv)
     keep_compiled()
     model = load_model(args.weights)

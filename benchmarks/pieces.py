@@ -103,7 +103,8 @@ def main(argv=None) -> int:
     parser.add_argument("--weights", metavar="NAME|PATH", help="a model; else random weights")
     parser.add_argument("--height", type=int, default=480, help="of the frame, 16:9")
     parser.add_argument("--rounds", type=int, default=30)
-    config.add_arguments(parser, config.ModelConfig, config.TrackerConfig)
+    config.add_arguments(parser, config.ModelConfig())
+    config.add_arguments(parser, config.TrackerConfig())
     args = parser.parse_args(argv)
     keep_memory()  # as track.py does
     if args.weights:

@@ -105,13 +105,13 @@ def find_prepared(path) -> pathlib.Path:
     if len(found) != 1:
         raise ValueError(
             f"{path} holds {len(found)} prepared data sets, expected one; "
-            "name a folder given to python -m siamfc_jax.preparation --output"
+            "name a folder given to siamfc prepare --output"
         )
     return found[0]
 
 
 def read_prepared(path) -> list[Sequence]:
-    """Reads a data set made by `python -m siamfc_jax.preparation`.
+    """Reads a data set made by `siamfc prepare`.
 
     Args:
       path: the folder given as `--output`.

@@ -1,13 +1,4 @@
-"""Our tracker behind the interfaces of the got10k toolkit and of the VOT toolkit.
-
-    python -m siamfc_jax.evaluation.adapters --weights siamfc-small --frame-size 640x480
-
-is a TraX server, the command that the VOT toolkit starts; with `--print-ini` it
-prints the entry for `trackers.ini` instead.
-"""
-
-import argparse
-import sys
+"""Our tracker behind the interfaces of the got10k and the VOT toolkit (`siamfc trax`)."""
 
 import cv2
 import numpy as np
@@ -95,40 +86,3 @@ def warm_up(tracker: Tracker, frame_size: tuple[int, int]) -> None:
         first = start(params, frame, box, config=config)
         loop.warm_up(step, params, first.state, first.roi, config=config)
         side *= 2
-
-
-def _size(text):
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT such as 640x480, got {text!r}")
-    return int(width), int(height)
-
-
-def main(argv=None) -> int:
-    """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(description="TraX server for the VOT toolkit")
-    parser.add_argument("--weights", default="siamfc-small", help="name or path of a model")
-    parser.add_argument(
-        "--frame-size", type=_size, action="append", default=[], metavar="WxH",
-        help="compile for frames of this size before the first one comes; may be repeated",
-    )  # fmt: skip
-    parser.add_argument("--print-ini", action="store_true", help="print the entry of trackers.ini")
-    args = parser.parse_args(argv)
-    if args.print_ini:
-        flags = [argument for argument in argv or sys.argv[1:] if argument != "--print-ini"]
-        command = " ".join([sys.executable, "-m", "siamfc_jax.evaluation.adapters", *flags])
-        print(f"[siamfc_jax]\nlabel = SiamFC\nprotocol = trax\ncommand = {command}\ntimeout = 120")
-        return 0
-    try:
-        tracker = Tracker(args.weights)
-        for frame_size in args.frame_size:
-            warm_up(tracker, frame_size)
-        serve(tracker)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,29 +1,14 @@
-"""Chooses tracker settings for a model on validation sequences.
+"""Chooses tracker settings for a model on validation sequences: `siamfc tune`."""
 
-    python -m siamfc_jax.evaluation.tuning --weights runs/a --data GOT-10k --output models/a
-
-tries settings on GOT-10k's validation set and writes the model with the best ones into
-`--output`. The search begins with the settings of the model, or with what flags such as
-`--scales-on exemplar` put in their place. A set that is for testing is refused unless
-`--force` says otherwise. Every trial is a line of `OUTPUT.trials.jsonl`; an interrupted
-search goes on.
-"""
-
-import argparse
 import dataclasses
 import json
 import pathlib
-import sys
 
 import numpy as np
 
-from siamfc_jax import config
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.data.sequences import choose
 from siamfc_jax.evaluation import runner, tables
-from siamfc_jax.evaluation.benchmarks import BENCHMARKS, Benchmark
-from siamfc_jax.evaluation.protocols import OPE
-from siamfc_jax.network.checkpoints import load_model, save_model
+from siamfc_jax.evaluation.benchmarks import Benchmark
 from siamfc_jax.tracking import tracker
 
 # What is searched. The authors' values (tracker.m) lie inside.
@@ -33,7 +18,6 @@ RANGES = {
     "scale_rate": (0.1, 0.9),
     "scale_step": (1.01, 1.08),
 }
-VALIDATION = ("got10k-val",)
 STEP = 0.15  # standard deviation of a local trial, in shares of a range
 
 
@@ -114,65 +98,3 @@ def score_on(sequences, model, benchmark: Benchmark):
         return summary[tables.leading_column([summary])]
 
     return score
-
-
-def main(argv=None) -> int:
-    """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    one_pass = [name for name, entry in BENCHMARKS.items() if entry.protocol is OPE]
-    parser.add_argument("--benchmark", choices=one_pass, default=VALIDATION[0])
-    parser.add_argument("--data", required=True, help="folder of the benchmark as published")
-    parser.add_argument("--weights", required=True, help="name or path of a model")
-    parser.add_argument("--output", required=True, help="folder for the model with its settings")
-    parser.add_argument("--trials", type=int, default=60, help="settings to try")
-    parser.add_argument("--sequences", nargs="+", metavar="NAME", help="only these")
-    parser.add_argument("--seed", type=int, default=0, help="of the search")
-    parser.add_argument("--force", action="store_true", help="tune on a test set all the same")
-    config.add_arguments(parser, TrackerConfig)
-    args = parser.parse_args(argv)
-    try:
-        run(args)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
-
-
-def run(args) -> None:
-    """Searches, then writes the model.
-
-    Args:
-      args: flags of the command.
-
-    Raises:
-      ValueError: a test set without `--force`, or nothing to search.
-    """
-    benchmark = BENCHMARKS[args.benchmark]
-    if benchmark.server:
-        raise ValueError(f"the true boxes of {args.benchmark} are not published")
-    if args.benchmark not in VALIDATION and not args.force:
-        raise ValueError(
-            f"{args.benchmark} is a test set: numbers on it mean nothing once it chose the "
-            f"settings; tune on {' or '.join(VALIDATION)}, or say --force"
-        )
-    if args.trials < 1:
-        raise ValueError(f"--trials must be at least 1, got {args.trials}")
-    sequences = choose(benchmark.read(args.data), args.sequences)
-    model, output = load_model(args.weights), pathlib.Path(args.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    log = output.with_name(f"{output.name}.trials.jsonl")
-    score = score_on(sequences, model, benchmark)
-    base = config.from_arguments(model.tracker_config, args)
-    best, value = search(score, base, trials=args.trials, seed=args.seed, log=log)
-    save_model(output, model._replace(tracker_config=best))
-    chosen = ", ".join(f"{name} {getattr(best, name)}" for name in RANGES)
-    print(f"{output}: {value:.4f} with {chosen}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,24 +1,17 @@
-"""Weights from elsewhere as model folders: foreign ones, and those of a training run.
+"""Weights from elsewhere: a MatConvNet `.mat`, a `.pth` of siamfc-pytorch, a `.npz`.
 
-    python -m siamfc_jax.network.weights SOURCE OUTPUT_DIR
-
-SOURCE is a MatConvNet `.mat` of the authors, a `.pth` of siamfc-pytorch, or a `.npz` of
-folded layers; docs/weights.md says what each holds. All three are read without the
-program that wrote them, and none can run code. Or it is whatever `track.py --weights`
-takes, such as the `--workdir` of a run. Tracker settings given as flags stay with the weights.
+docs/weights.md says what each holds. All three are read without the program that wrote
+them, and none can run code. `siamfc convert` is the command.
 """
 
-import argparse
 import pathlib
-import sys
 import zipfile
 
 import numpy as np
 
-from siamfc_jax import config
 from siamfc_jax.config import ModelConfig, TrackerConfig
 from siamfc_jax.network import model
-from siamfc_jax.network.checkpoints import Model, load_model, save_model
+from siamfc_jax.network.checkpoints import Model, load_model
 from siamfc_jax.network.torch_files import read_state_dict
 
 # Of the paper's network. CFNet's baseline-conv5 has the same layers, but another stride.
@@ -234,27 +227,3 @@ def read_weights(source: pathlib.Path) -> Model:
     if not source.is_file():
         raise ValueError(f"no file {source}")
     return READERS[source.suffix](source)
-
-
-def main(argv=None) -> int:
-    """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("source", metavar="SOURCE", type=pathlib.Path, help="file, run or model")
-    parser.add_argument("output", metavar="OUTPUT_DIR", help="folder of the model to be written")
-    config.add_arguments(parser, TrackerConfig)
-    args = parser.parse_args(argv)
-    try:
-        loaded = read_weights(args.source)
-        settings = config.from_arguments(loaded.tracker_config, args)
-        save_model(args.output, loaded._replace(tracker_config=settings))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"wrote {args.output}; track with --weights {args.output}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,30 +1,23 @@
 """Fits the confidence of a model to clips whose object is gone for a while.
 
-    python -m siamfc_jax.training.calibration --weights runs/a --data got10k/val --output models/a
-
-makes such clips of held-out tracks (occlusion.py), tracks them, and writes the model with the
-numbers that turn a score into a confidence (confidence.py). It takes as long as tracking
-2400 frames. `--data` is as in train.py.
+`siamfc calibrate` is the command. The clips are made of held-out tracks (occlusion.py); the
+numbers turn a score into a confidence (confidence.py).
 """
 
-import argparse
 import dataclasses
-import sys
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
-from siamfc_jax.compilation import keep_compiled, keep_memory
-from siamfc_jax.data.prepared import read_tracks
 from siamfc_jax.evaluation import metrics
-from siamfc_jax.network.checkpoints import load_model, save_model
+from siamfc_jax.network.checkpoints import Model
 from siamfc_jax.tracking import tracker
 from siamfc_jax.tracking.confidence import relative_score
 from siamfc_jax.training import occlusion
 
 LENGTH, GAP = 40, range(12, 26)
-TRACKS = 60
 
 
 def label(clip, boxes):
@@ -105,59 +98,49 @@ def area_under_curve(values, labels) -> float:
     return float(below.mean() / 2 / len(off))
 
 
-def run(args) -> None:
-    """Calibrates a model and writes it.
+class Calibrated(NamedTuple):
+    """A model with a fitted confidence.
+
+    Attributes:
+      model: the model with its new settings.
+      numbers: name -> value of the settings that were fitted.
+      area: ROC AUC of the confidence in the frames that were fitted.
+      frames: how many they were.
+    """
+
+    model: Model
+    numbers: dict
+    area: float
+    frames: int
+
+
+def calibrate(model: Model, tracks, *, count: int) -> Calibrated:
+    """Fits the confidence of a model.
 
     Args:
-      args: flags of the command.
+      model: to calibrate.
+      tracks: held-out `Sequence`s.
+      count: how many of them to make clips of, evenly spread.
+
+    Returns:
+      The model with its new settings, and how well they fit.
 
     Raises:
-      ValueError: no model, no tracks, or nothing can be learnt from them.
+      ValueError: nothing can be learnt from these tracks.
     """
-    if args.tracks < 1:
-        raise ValueError(f"--tracks must be at least 1, got {args.tracks}")
-    model, tracks = load_model(args.weights), read_tracks(args.data, "val")
-    places = np.linspace(0, len(tracks) - 1, min(args.tracks, len(tracks))).astype(int)
+    places = np.linspace(0, len(tracks) - 1, min(count, len(tracks))).astype(int)
     clips = occlusion.clips_of_tracks([tracks[place] for place in places], length=LENGTH, gap=GAP)
-    params, settings = tracker.prepare(model), model.tracker_config
-    settings = dataclasses.replace(settings, redetect=False)
+    settings = dataclasses.replace(model.tracker_config, redetect=False)
+    params = tracker.prepare(model)
     shown = tqdm(clips, total=len(places), unit="track", disable=None)
     parts = [measure(params, clip, config=settings) for clip in shown]
     if not parts:
-        raise ValueError(f"no track in {args.data} has a frame with its object")
+        raise ValueError(f"none of {len(tracks)} tracks has a frame with its object")
     features, labels = map(np.concatenate, zip(*parts, strict=True))
     features, labels = features[np.isfinite(labels)], labels[np.isfinite(labels)]
     (score, share), bias = fit(features, labels)
     numbers = {"confidence_score": score, "confidence_share": share, "confidence_bias": bias}
     numbers = {name: round(float(value), 4) for name, value in numbers.items()}
-    config = dataclasses.replace(model.tracker_config, **numbers)
-    save_model(args.output, model._replace(tracker_config=config))
+    settings = dataclasses.replace(model.tracker_config, **numbers)
     area = area_under_curve(features @ [score, share], labels)
-    found = ", ".join(f"{name} {value}" for name, value in numbers.items())
-    print(f"{args.output}: ROC AUC {area:.3f} in {len(labels)} frames with {found}")
-
-
-def main(argv=None) -> int:
-    """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--weights", required=True, help="name or path of a model")
-    parser.add_argument("--data", required=True, help="folder of held-out tracks")
-    parser.add_argument("--output", required=True, help="folder for the model with its numbers")
-    parser.add_argument(
-        "--tracks", type=int, default=TRACKS, help="how many to take (default: %(default)s)"
-    )
-    args = parser.parse_args(argv)
-    keep_compiled()
-    keep_memory()
-    try:
-        run(args)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return Calibrated(model._replace(tracker_config=settings), numbers, area, len(labels))

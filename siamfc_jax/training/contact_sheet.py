@@ -1,21 +1,14 @@
 """Draws random training samples on one picture: wrong boxes are seen at once.
 
-    python -m siamfc_jax.training.contact_sheet --data prepared/got10k --output sheet.png
-
 Each sample is an exemplar and a search crop as training draws them, but for the random
 shift, stretch and colour; boxes are yellow, the positive cells of the label green.
 """
-
-import argparse
-import pathlib
-import sys
 
 import cv2
 import numpy as np
 
 from siamfc_jax.config import TrainConfig
 from siamfc_jax.data import pairs
-from siamfc_jax.data.prepared import read_tracks
 from siamfc_jax.geometry import EXEMPLAR_SIZE, PATCH_SIZE, STRIDE, TRAIN_SEARCH_SIZE
 from siamfc_jax.training.losses import response_labels
 
@@ -42,7 +35,7 @@ def draw_sample(track, frames, *, radius):
     for cell in np.argwhere(response_labels(RESPONSE_SIZE, radius=radius)):
         row, column = (cell - RESPONSE_SIZE // 2) * STRIDE + (TRAIN_SEARCH_SIZE - STRIDE + 1) // 2
         area = search[row : row + STRIDE - 1, column : column + STRIDE - 1]
-        area[:] = area // 2 + np.uint8(GREEN) // 2
+        area[:] = area // 2 + np.array(GREEN, np.uint8) // 2
     text = "{}  {} {}".format(track.name[-40:], *track.frame_numbers[frames])
     place = (2, TRAIN_SEARCH_SIZE + CAPTION - 4)
     return cv2.putText(tile, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.35, WHITE, 1, cv2.LINE_AA)
@@ -78,42 +71,11 @@ def draw_sheet(sequences, *, rows: int, columns: int, config: TrainConfig):
     usable = [(track, frames) for track in sequences if len(frames := pairs.usable_frames(track))]
     if not usable:
         raise ValueError(f"none of {len(sequences)} tracks has a visible box with a size")
-    tiles, order = [], []
+    tiles = []
+    order: list[int] = []
     for _ in range(rows * columns):
         order = order or rng.permutation(len(usable)).tolist()
         track, frames = usable[order.pop()]
         near = pairs.sample_frames(rng, track.frame_numbers[frames], max_gap=config.max_gap)
         tiles.append(draw_sample(track, frames[[*near]], radius=config.radius))
     return np.vstack([np.hstack(tiles[row * columns :][:columns]) for row in range(rows)])
-
-
-def main(argv=None) -> int:
-    """Runs the command; returns 2 and says why where the input is at fault."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", required=True, help="a prepared set, or a folder with list.txt")
-    parser.add_argument("--output", required=True, help="picture to write, .png or .jpg")
-    parser.add_argument("--rows", type=int, default=6)
-    parser.add_argument("--columns", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=0, help="another one shows other samples")
-    args = parser.parse_args(argv)
-    try:
-        if args.rows < 1 or args.columns < 1:
-            raise ValueError(f"--rows and --columns: at least 1, got {args.rows}, {args.columns}")
-        tracks = read_tracks(args.data)
-        config = TrainConfig(seed=args.seed)
-        sheet = draw_sheet(tracks, rows=args.rows, columns=args.columns, config=config)
-        if pathlib.Path(args.output).suffix not in (".png", ".jpg"):
-            raise ValueError(f"--output must end in .png or .jpg, got {args.output}")
-        if not cv2.imwrite(args.output, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-            raise ValueError(f"cannot write {args.output}; expected a file in an existing folder")
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{args.rows * args.columns} samples of {len(tracks)} tracks in {args.output}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,6 +13,7 @@ import tiny_networks
 from test_evaluate import truth, weights, write_frames  # noqa: F401 (a fixture)
 
 import evaluate
+from siamfc_jax.commands import shell
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.data import otb_table
 from siamfc_jax.data.sequences import read_got10k, read_otb
@@ -159,7 +160,7 @@ def test_vot_toolkit_runs_our_tracker(tmp_path, weights, capsys):  # noqa: F811
     (tmp_path / "stack.yaml").write_text(STACK)
     (tmp_path / "config.yaml").write_text("stack: ./stack.yaml\nregistry: [./trackers.ini]\n")
     flags = ["--weights", weights, "--frame-size", "64x48", "--print-ini"]
-    assert adapters.main(flags) == 0
+    assert shell.main(["trax", *flags]) == 0
     (tmp_path / "trackers.ini").write_text(capsys.readouterr().out)
 
     run_vot("evaluate", "--workspace", str(tmp_path), "siamfc_jax")
@@ -213,20 +214,19 @@ def run_vot(*arguments):
 
 
 def test_a_size_must_be_two_numbers(capsys):
-    with pytest.raises(SystemExit):
-        adapters.main(["--frame-size", "640"])
+    assert shell.main(["trax", "--frame-size", "640"]) == 2
     assert "expected WIDTHxHEIGHT such as 640x480, got '640'" in capsys.readouterr().err
 
 
 def test_prints_the_entry_of_the_registry(capsys):
-    assert adapters.main(["--weights", "x", "--print-ini"]) == 0
+    assert shell.main(["trax", "--weights", "x", "--print-ini"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("[siamfc_jax]\nlabel = SiamFC\nprotocol = trax\ncommand = ")
-    assert " -m siamfc_jax.evaluation.adapters --weights x\n" in text
+    assert " -m siamfc_jax trax --weights x\n" in text
 
 
 def test_missing_weights_are_an_error(capsys):
-    assert adapters.main(["--weights", "missing"]) == 2
+    assert shell.main(["trax", "--weights", "missing"]) == 2
     assert capsys.readouterr().err.startswith("error: no model at missing")
 
 

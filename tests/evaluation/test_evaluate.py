@@ -267,6 +267,8 @@ def test_flags_that_vot_refuses(weights, tmp_path, capsys, flags, message):
 def test_errors(otb, weights, tmp_path, capsys, flags, message):
     if "kcf" in flags and hasattr(cv2, "legacy"):
         pytest.skip("this OpenCV has the contrib modules")
-    command = ["--data", otb, "--weights", weights, "--output", str(tmp_path), *flags]
+    ours = not {"--tracker", "--results"} & set(flags)
+    command = ["--data", otb, "--output", str(tmp_path), *flags]
+    command += ["--weights", weights] if ours and "--weights" not in flags else []
     assert evaluate.main(command) == 2
     assert re.match(message, capsys.readouterr().err)

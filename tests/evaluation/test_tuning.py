@@ -7,6 +7,7 @@ import re
 import pytest
 from test_evaluate import truth, weights, write_frames  # noqa: F401 (a fixture)
 
+from siamfc_jax.commands import shell
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.evaluation import tuning
 from siamfc_jax.network.checkpoints import load_model
@@ -71,7 +72,7 @@ def test_command_saves_the_settings_with_the_model(data, weights, tmp_path, caps
     output = tmp_path / "models" / "tuned"
     command = ["--data", data, "--weights", weights, "--output", str(output), "--trials", "2"]
     command += ["--scales-on", "exemplar"]
-    assert tuning.main(command) == 0
+    assert shell.main(["tune", *command]) == 0
     lines = (tmp_path / "models" / "tuned.trials.jsonl").read_text().splitlines()
     trials = [json.loads(line) for line in lines]
     best = max(trials, key=lambda trial: trial["score"])
@@ -95,5 +96,5 @@ def test_command_saves_the_settings_with_the_model(data, weights, tmp_path, caps
 )
 def test_errors(data, weights, tmp_path, capsys, flags, message):  # noqa: F811
     command = ["--data", data, "--weights", weights, "--output", str(tmp_path / "x"), *flags]
-    assert tuning.main(command) == 2
+    assert shell.main(["tune", *command]) == 2
     assert re.match(message, capsys.readouterr().err)

@@ -9,6 +9,7 @@ import scipy.io
 import tiny_networks
 from torch_writers import tensors, write_legacy, write_zip
 
+from siamfc_jax.commands import shell
 from siamfc_jax.config import ModelConfig, TrackerConfig
 from siamfc_jax.network import model, weights
 from siamfc_jax.network.checkpoints import load_model
@@ -134,15 +135,15 @@ def test_a_small_variance_keeps_its_features():
 
 def test_the_command_writes_a_model(tmp_path, capsys):
     file, output = write_mat(tmp_path / "net.mat"), tmp_path / "model"
-    assert weights.main([str(file), str(output)]) == 0
+    assert shell.main(["convert", str(file), str(output)]) == 0
     assert capsys.readouterr().out == f"wrote {output}; track with --weights {output}\n"
     check(load_model(output), bias=-2)
 
 
 def test_settings_given_to_the_command_stay_with_the_weights(tmp_path):
     file, first, second = write_mat(tmp_path / "net.mat"), tmp_path / "first", tmp_path / "second"
-    assert weights.main([str(file), str(first), "--scale-rate", ".4"]) == 0
-    assert weights.main([str(first), str(second), "--window-influence", ".3"]) == 0
+    assert shell.main(["convert", str(file), str(first), "--scale-rate", ".4"]) == 0
+    assert shell.main(["convert", str(first), str(second), "--window-influence", ".3"]) == 0
     loaded = load_model(second)
     assert loaded.tracker_config == TrackerConfig(scale_rate=0.4, window_influence=0.3)
     check(loaded._replace(tracker_config=TrackerConfig()), bias=-2)
@@ -230,7 +231,7 @@ def test_another_network_of_pytorch_is_refused(tmp_path, changes, text):
 def test_the_command_says_what_is_wrong(tmp_path, capsys, name, content, text):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    assert weights.main([str(tmp_path / name), str(tmp_path / "model")]) == 2
+    assert shell.main(["convert", str(tmp_path / name), str(tmp_path / "model")]) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: ")
     assert message.count("\n") == 1
@@ -240,5 +241,5 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys, name, content, text):
 
 def test_the_command_replaces_nothing_but_a_model(tmp_path, capsys):
     np.savez(tmp_path / "net.npz", **folded_arrays())
-    assert weights.main([str(tmp_path / "net.npz"), str(tmp_path)]) == 2
+    assert shell.main(["convert", str(tmp_path / "net.npz"), str(tmp_path)]) == 2
     assert "exists and is no model folder" in capsys.readouterr().err

@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from training_trees import make_coco, make_got10k, make_vid, write_image
 
+from siamfc_jax.commands import shell
 from siamfc_jax.data import prepared
 from siamfc_jax.data.prepared import load_index, read_prepared
-from siamfc_jax.preparation import __main__ as preparation
 from siamfc_jax.preparation import shards
 from siamfc_jax.preparation.curation import curate
 from siamfc_jax.preparation.video_sets import READERS
@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def run(capsys, *args):
     """Runs the command in this process; returns its exit code, output and messages."""
-    code = preparation.main([str(arg) for arg in args])
+    code = shell.main(["prepare", *args])
     return code, *capsys.readouterr()
 
 
@@ -139,8 +139,8 @@ def test_check_only_reports_and_writes_nothing(tmp_path, capsys):
 
 def test_commands_of_the_documentation_are_understood():
     lines = (ROOT / "docs" / "data.md").read_text().splitlines()
-    commands = [line.split()[3:] for line in lines if "-m siamfc_jax.preparation" in line]
-    parsed = [preparation.make_parser().parse_args(command) for command in commands]
+    commands = [line.split()[1:] for line in lines if line.startswith("    siamfc prepare")]
+    parsed = [shell.make_parser(words).parse_args(words[1:]) for words in commands]
     assert {args.dataset.partition(":")[0] for args in parsed} == set(READERS) - {"otb"}
 
 
@@ -155,7 +155,12 @@ def test_errors(tmp_path, capsys):
             ["--output", out],
             "unknown --dataset 'imagenet', known are vid, got10k",
         ),
-        ("coco", root, [], "--output is missing; name a folder, or give --check-only"),
+        (
+            "coco",
+            root,
+            [],
+            "one of the arguments --output --check-only is required; see siamfc prepare --help",
+        ),
         ("coco", root, ["--output", out, "--workers", 0], "--workers must be at least 1, got 0"),
         ("coco", root, ["--output", out, "--split", "a/b"], "digits and _, got 'a/b'"),
         ("coco", root / "none", ["--output", out], "none, or an empty one; expected a published"),
@@ -206,7 +211,7 @@ def test_kill_and_go_on(tmp_path, capsys):
         folder = make_got10k(source / "train", f"{number:02d}", boxes)
         for image in folder.glob("*.jpg"):
             image.write_bytes(frame)
-    command = ["-m", "siamfc_jax.preparation", "--dataset", "got10k", "--source", source]
+    command = ["-m", "siamfc_jax", "prepare", "--dataset", "got10k", "--source", source]
     killed = subprocess.Popen(
         [sys.executable, *command, "--output", tmp_path / "a", "--workers", "2"],
         cwd=ROOT,

@@ -9,6 +9,7 @@ import pytest
 import tiny_networks
 import tiny_tracks
 
+from siamfc_jax.commands import shell
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.network.checkpoints import Model, load_model, save_model
 from siamfc_jax.training import calibration
@@ -60,7 +61,7 @@ def places(tmp_path_factory):
 
 def test_command_writes_the_model_with_its_numbers(places, tmp_path, capsys):
     words = ["--weights", places / "model", "--output", tmp_path / "new"]
-    assert calibration.main([str(word) for word in [*words, "--data", places]]) == 0
+    assert shell.main([str(word) for word in ["calibrate", *words, "--data", places]]) == 0
     before, after = load_model(places / "model"), load_model(tmp_path / "new")
     names = ("confidence_score", "confidence_share", "confidence_bias")
     numbers = {name: getattr(after.tracker_config, name) for name in names}
@@ -84,7 +85,7 @@ def test_command_writes_the_model_with_its_numbers(places, tmp_path, capsys):
 def test_errors(places, tmp_path, capsys, flag, value, message):
     words = {"--weights": places / "model", "--data": places, "--output": tmp_path / "x"}
     words[flag] = value
-    assert calibration.main([str(word) for pair in words.items() for word in pair]) == 2
+    assert shell.main(["calibrate", *(word for pair in words.items() for word in pair)]) == 2
     output = capsys.readouterr().err
     assert output.count("\n") == 1
     assert re.match(message, output)

@@ -12,9 +12,11 @@ from train_process import STEPS, Training, assert_same
 
 import train
 from siamfc_jax.config import ModelConfig, TrackerConfig
+from siamfc_jax.data import mixture
 from siamfc_jax.network import checkpoints
 from siamfc_jax.network.checkpoints import Model
 from siamfc_jax.signals import caught_signals
+from siamfc_jax.training import sgd
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def training(tmp_path_factory):
 @pytest.fixture
 def main(monkeypatch):
     """Returns train.main without the search for a cluster, which must come before all of JAX."""
-    monkeypatch.setattr(train.training, "connect", lambda *_: None)
+    monkeypatch.setattr(sgd, "connect", lambda *_: None)
     return train.main
 
 
@@ -97,7 +99,7 @@ def test_weights_of_sets_and_of_sources(tmp_path):
     tiny_tracks.write(tmp_path / "b:c", tracks=1, frames=1, source="drone")
     (tmp_path / "b:c" / "list.txt").write_text("drone_0\ndrone_0\n")
     entries = [f"{tmp_path}/a", f"{tmp_path}/a:0.5,film:.1", f"{tmp_path}/b:c,drone:3"]
-    tracks, weights = train.read_data(entries)
+    tracks, weights = mixture.read_mixture(entries)
     assert [track.name for track in tracks] == ["film_0", "film_1"] * 2 + ["drone_0"] * 2
     np.testing.assert_allclose(weights, [1, 1, 0.05, 0.05, 3, 3])
 
@@ -141,4 +143,4 @@ def test_errors(tmp_path, main, capsys):
 def test_hosts_are_named_together_or_not_at_all():
     for given in [(None, None, 1), ("a:1", 2, None), ("a:1", 2, 2)]:
         with pytest.raises(ValueError, match=r"--coordinator HOST:PORT, --num-processes N and"):
-            train.training.connect(*given)
+            sgd.connect(*given)
