@@ -30,28 +30,28 @@ def add_arguments(parser, words) -> None:
     flag = parser.add_argument
     flag(
         "--benchmark", choices=BENCHMARKS, default="otb", metavar="NAME",
-        help=f"one of {', '.join(BENCHMARKS)} (default: %(default)s)",
+        help=f"layout and rules, one of {', '.join(BENCHMARKS)} (default: %(default)s)",
     )  # fmt: skip
     flag("--data", nargs="+", required=True, metavar="DIR", help="folders as published, one set")
     flag("--output", required=True, metavar="DIR", help="folder for results and report")
     flag("--sequences", nargs="+", metavar="NAME", help="only these")
     flag(
-        "--protocol", choices=list(protocols.WITHOUT_RESTARTS),
+        "--protocol", choices=protocols.WITHOUT_RESTARTS,
         help="of sets without restarts (default: ope)",
     )  # fmt: skip
     flag("--eao", nargs=2, type=int, metavar=("LOW", "HIGH"), help="run lengths of VOT's EAO")
-    which = parser.add_argument_group("tracker (one of these)").add_mutually_exclusive_group()
+    group = parser.add_argument_group("tracker (one of the first three)")
+    which = group.add_mutually_exclusive_group()
     flags.add_weights(which)
     which.add_argument(
         "--tracker", choices=opencv_trackers.NAMES, metavar="NAME",
         help=f"one of OpenCV's: {', '.join(opencv_trackers.NAMES)}",
     )  # fmt: skip
-    flag(
-        "--tracker-files", nargs="+", metavar="FILE",
-        help="network files of --tracker nano, vit or dasiamrpn",
-    )  # fmt: skip
     which.add_argument(
         "--results", nargs="+", metavar="DIR", help="only report on these folders of result files"
+    )
+    group.add_argument(
+        "--tracker-files", nargs="+", metavar="FILE", help="its network, for nano, vit, dasiamrpn"
     )
     flag = parser.add_argument_group("speed").add_argument
     flag(
@@ -66,23 +66,26 @@ def add_arguments(parser, words) -> None:
 
 
 def check(args) -> None:
-    """Refuses flags that have no effect.
+    """Refuses flags that would have no effect; `plan.checked` refuses the others.
 
     Args:
       args: the flags.
 
     Raises:
-      ValueError: a flag would have no effect.
+      ValueError: such a flag was given.
     """
     settings = " ".join(config.given(config.TrackerConfig, args))
     if args.tracker:
         flags.refuse(args, settings, "is a setting of our tracker; leave it out, or --tracker")
-    elif args.tracker_files:
-        raise ValueError("--tracker-files goes with --tracker nano, vit or dasiamrpn")
+    else:
+        flags.refuse(args, "tracker_files", "goes with --tracker nano, vit or dasiamrpn")
     if args.results:
         flags.refuse(args, settings, "changes how frames are tracked, --results only reads files")
         if args.jobs > 1 or args.together > 1:
             raise ValueError("--jobs and --together speed tracking up, --results only reads files")
+    for name in ("jobs", "together"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name} must be at least 1, got {getattr(args, name)}")
 
 
 def run(args) -> None:
@@ -96,44 +99,36 @@ def run(args) -> None:
     """
     from siamfc_jax.evaluation import execution, reports
 
-    plan = make_plan(args)
-    if plan.tracker:
-        for line in execution.track(plan):
+    evaluation = make_plan(args)
+    if evaluation.tracker:
+        for line in execution.track(evaluation):
             print(line, flush=True)
-    print(reports.report(plan, args.results or [args.output]), end="")
+    print(reports.report(evaluation, args.results or [args.output]), end="")
 
 
 def make_plan(args):
-    """Returns what the flags ask for.
+    """Returns the `Plan` that the flags ask for.
 
     Args:
       args: the flags.
-
-    Returns:
-      `evaluation.plan.Plan`.
-
-    Raises:
-      ValueError: the flags do not go together, or benchmark or model cannot be read.
     """
+    from siamfc_jax import load_model
     from siamfc_jax.data.sequences import choose
     from siamfc_jax.evaluation import plan
     from siamfc_jax.evaluation.benchmarks import BENCHMARKS, read_folders
-    from siamfc_jax.network.checkpoints import load_model
 
-    benchmark = plan.choose_measures(BENCHMARKS[args.benchmark], args.eao)
-    protocol = plan.choose_protocol(benchmark, args.protocol)
-    if args.results:
-        tracker = None
-    elif args.tracker:
+    tracker: plan.SiamFC | plan.OpenCV | None = None
+    if args.tracker:
         tracker = plan.OpenCV(args.tracker, tuple(args.tracker_files or ()))
-    else:
-        base = load_model(args.weights).tracker_config
-        tracker = plan.SiamFC(args.weights, config.from_arguments(base, args))
+    elif not args.results:
+        chosen = load_model(args.weights).tracker_config
+        tracker = plan.SiamFC(args.weights, config.from_arguments(chosen, args))
+    benchmark = plan.choose_measures(BENCHMARKS[args.benchmark], args.eao)
     return plan.checked(
         plan.Plan(
             name=args.benchmark,
             benchmark=benchmark,
-            protocol=protocol,
+            protocol=plan.choose_protocol(benchmark, args.protocol),
             sequences=choose(read_folders(benchmark, args.data), args.sequences),
             output=pathlib.Path(args.output),
             tracker=tracker,
