@@ -21,7 +21,7 @@ import sys
 
 from siamfc_jax import config, signals
 from siamfc_jax.compilation import keep_compiled, keep_memory
-from siamfc_jax.data.sequences import choose
+from siamfc_jax.data.sequences import select_sequences
 from siamfc_jax.evaluation import (
     batched,
     html_report,
@@ -90,7 +90,7 @@ def run(args) -> None:
     """Tracks what has no result yet, then reports from the files."""
     benchmark, output = BENCHMARKS[args.benchmark], pathlib.Path(args.output)
     check(args)
-    sequences = choose(benchmark.read(args.data), args.sequences)
+    sequences = select_sequences(benchmark.read(args.data), args.sequences)
     output.mkdir(parents=True, exist_ok=True)
     if args.results is None:
         settings = remember(args)

@@ -9,7 +9,7 @@ import pathlib
 
 import numpy as np
 
-from siamfc_jax.data.sequences import part
+from siamfc_jax.data.sequences import slice_sequence
 from siamfc_jax.evaluation import reports, runner, vot_files, vot_measures, vot_regions
 
 TEMPORAL_RUNS = 20  # splitSeqTRE.m of the OTB kit
@@ -108,7 +108,7 @@ def planned(sequence, protocol: str) -> list[tuple]:
     if protocol == "tre":
         starts = temporal_starts(sequence.boxes)
         return [
-            (f"tre/{name}_{index:02d}", part(sequence, slice(start, None)), None)
+            (f"tre/{name}_{index:02d}", slice_sequence(sequence, slice(start, None)), None)
             for index, start in enumerate(starts, start=1)
         ]
     if protocol == "sre":
@@ -226,7 +226,7 @@ def _vot_runs(sequence, protocol, folder):
     return [
         (
             place / f"{name}_{anchor:08d}.txt",
-            part(sequence, anchor_frames(sequence.anchors, anchor)),
+            slice_sequence(sequence, anchor_frames(sequence.anchors, anchor)),
         )
         for anchor in anchors_of(sequence)
     ]
@@ -248,7 +248,7 @@ def supervised(track, sequence) -> tuple[vot_files.Trajectory, np.ndarray]:
     )
     seconds, start = np.full(count, np.nan), 0
     while start < count:
-        rest = part(sequence, slice(start, None))
+        rest = slice_sequence(sequence, slice(start, None))
         end = count
         for index, step in enumerate(runner.follow(track, rest.frames, rest.boxes[0]), start):
             seconds[index] = step.seconds
@@ -289,7 +289,7 @@ def from_anchor(track, sequence, anchor: int) -> tuple[vot_files.Trajectory, np.
     Returns:
       (trajectory in the order of the run, seconds of the tracker).
     """
-    run = part(sequence, anchor_frames(sequence.anchors, anchor))
+    run = slice_sequence(sequence, anchor_frames(sequence.anchors, anchor))
     steps = list(runner.follow(track, run.frames, run.boxes[0]))
     codes = np.full(len(steps), vot_files.TRACKED)
     codes[0] = vot_files.STARTED

@@ -19,7 +19,7 @@ import numpy as np
 
 from siamfc_jax import config
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.data.sequences import choose
+from siamfc_jax.data.sequences import select_sequences
 from siamfc_jax.evaluation import reports, runner
 from siamfc_jax.evaluation.benchmarks import BENCHMARKS
 from siamfc_jax.network.checkpoints import load_model, save_model
@@ -161,7 +161,7 @@ def run(args) -> None:
         )
     if args.trials < 1:
         raise ValueError(f"--trials must be at least 1, got {args.trials}")
-    sequences = choose(benchmark.read(args.data), args.sequences)
+    sequences = select_sequences(benchmark.read(args.data), args.sequences)
     model, output = load_model(args.weights), pathlib.Path(args.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     log = output.with_name(f"{output.name}.trials.jsonl")

@@ -17,6 +17,8 @@ from siamfc_jax.preparation import shards
 from siamfc_jax.preparation.builder import prepare
 from siamfc_jax.preparation.video_sets import READERS
 
+SHOWN = 50  # messages on the terminal; report.json beside the records has all
+
 
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
@@ -77,7 +79,7 @@ def main(argv=None) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    print(shards.format_report(report))
+    print(shards.format_report(report, shown=None if args.check_only else SHOWN))
     return 0
 
 
