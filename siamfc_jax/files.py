@@ -5,7 +5,7 @@ import os
 import pathlib
 
 
-def write_whole(path, content: str | bytes) -> None:
+def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
     """Writes a file that appears whole or not at all, also when the process is killed.
 
     The content goes to a file beside it, which then takes the place of `path`. Where

@@ -14,7 +14,7 @@ import numpy as np
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # in lower case
 
 
-def list_images(folder) -> list[pathlib.Path]:
+def list_images(folder: str | os.PathLike) -> list[pathlib.Path]:
     """Lists the image files of a folder in natural order.
 
     Hidden files are left out: systems leave `._NAME.jpg` and the like beside images.
@@ -63,7 +63,7 @@ def natural_key(name: str) -> tuple:
     return tuple(key), suffix.lower(), name
 
 
-def read_rgb(source, *, name: str = "", turn: bool = True) -> np.ndarray:
+def read_rgb(source: str | os.PathLike | bytes, *, name: str = "", turn: bool = True) -> np.ndarray:
     """Decodes an image.
 
     Args:
@@ -78,7 +78,7 @@ def read_rgb(source, *, name: str = "", turn: bool = True) -> np.ndarray:
     Raises:
       ValueError: there is no such file, it is no image, or it is cut off; the text names it.
     """
-    name = name or ("image" if isinstance(source, bytes) else str(source))
+    name = name or ("in memory" if isinstance(source, bytes) else str(source))
     if not isinstance(source, bytes):
         try:
             source = pathlib.Path(source).read_bytes()

@@ -210,8 +210,9 @@ def parse_coco(data: bytes, path: str | pathlib.Path) -> list[Still]:
             try:
                 image, entry = _parse_annotation(row, stills, names)
             except ValueError as error:
-                label = row["id"] if isinstance(row, dict) and "id" in row else f"at {place}"
-                problems.append(Still("", problem=f"annotation {label!a:.40} {error}"))
+                has_id = isinstance(row, dict) and "id" in row
+                label = f"{row['id']!a:.40}" if has_id else f"at {place}"
+                problems.append(Still("", problem=f"annotation {label} {error}"))
             else:
                 objects.setdefault(image, []).append(entry)
         images = [

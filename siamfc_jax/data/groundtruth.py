@@ -20,7 +20,7 @@ def _text(path, expected):
         raise ValueError(f"{path} cannot be read ({reason}); expected {expected}") from None
 
 
-def read_names(path) -> list[str]:
+def read_names(path: str | pathlib.Path) -> list[str]:
     """Reads a list of names.
 
     Args:
@@ -63,7 +63,7 @@ def _mismatch(path, number, expected, line):
     return ValueError(f"{path}, line {number}: expected {expected}, got {line.strip()[:80]!r}")
 
 
-def read_boxes(path, *, one_based: bool) -> np.ndarray:
+def read_boxes(path: str | pathlib.Path, *, one_based: bool) -> np.ndarray:
     """Reads a text file of one box a line.
 
     Args:
@@ -90,7 +90,7 @@ def _boxes(values, one_based):
     return boxes.astype(np.float32)
 
 
-def read_regions(path) -> list[np.ndarray]:
+def read_regions(path: str | pathlib.Path) -> list[np.ndarray]:
     """Reads the true regions of a VOT sequence.
 
     Args:
@@ -142,7 +142,7 @@ def _upright(region):
     return np.concatenate([corners.mean(0) - (size - 1) / 2, size])
 
 
-def read_sparse(path) -> tuple[np.ndarray, np.ndarray]:
+def read_sparse(path: str | pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     """Reads an ALOV300++ file: some frames of a video, four corners each.
 
     Args:
@@ -168,7 +168,7 @@ def read_sparse(path) -> tuple[np.ndarray, np.ndarray]:
     return np.array(frames), _boxes(boxes, True)
 
 
-def read_vatic(path) -> tuple[np.ndarray, np.ndarray]:
+def read_vatic(path: str | pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     """Reads an NfS file: one object in VATIC's text form.
 
     Args:
@@ -191,7 +191,7 @@ def read_vatic(path) -> tuple[np.ndarray, np.ndarray]:
     return _boxes(boxes, False), ~np.array(lost)
 
 
-def read_labels(path, length: int) -> np.ndarray:
+def read_labels(path: str | pathlib.Path, length: int) -> np.ndarray:
     """Reads whole numbers, one a frame: flags, cover, anchors.
 
     Args:

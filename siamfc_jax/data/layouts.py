@@ -31,7 +31,7 @@ _UAV_STARTS = {
 }  # fmt: skip
 
 
-def list_files(root, *patterns: str) -> list[pathlib.Path]:
+def list_files(root: str | pathlib.Path, *patterns: str) -> list[pathlib.Path]:
     """Lists the files and folders of some patterns, by name.
 
     Args:
@@ -52,7 +52,7 @@ def _read_set(root, units: Iterable, read: Callable, missing: str) -> list[Seque
     if not sequences:
         raise ValueError(missing)
     for sequence in sequences:
-        if not len(sequence.boxes) or not _is_solid(sequence.boxes[0]):
+        if not _is_solid(sequence.boxes[0]):
             raise ValueError(
                 f"the first box of {sequence.name} in {root} is "
                 f"{','.join(f'{value:g}' for value in sequence.boxes[0])}; expected finite numbers "
@@ -76,7 +76,7 @@ def _flags(path, length, *, missing):
     return read_labels(path, length) if path.is_file() else np.full(length, missing)
 
 
-def list_otb(root, version: str | None = None) -> list[pathlib.Path]:
+def list_otb(root: str | pathlib.Path, version: str | None = None) -> list[pathlib.Path]:
     """Lists the annotation files of the OTB layout: `NAME/groundtruth_rect*.txt`.
 
     Two objects in one video have files that end in `.1.txt` and `.2.txt`; an empty one of
@@ -133,7 +133,7 @@ def read_otb_sequence(file: pathlib.Path, *, strict: bool = True) -> Sequence:
     return make_sequence(name, frames, paths, boxes, attributes=attributes)
 
 
-def read_otb(root, *, version: str | None = None) -> list[Sequence]:
+def read_otb(root: str | pathlib.Path, *, version: str | None = None) -> list[Sequence]:
     """Reads sequences in the OTB layout, see `read_otb_sequence`.
 
     Args:
@@ -151,13 +151,13 @@ def read_otb(root, *, version: str | None = None) -> list[Sequence]:
     return _read_set(root, list_otb(root, version), read_otb_sequence, missing)
 
 
-def list_got10k(root, split: str) -> list[pathlib.Path]:
+def list_got10k(root: str | pathlib.Path, split: str) -> list[pathlib.Path]:
     """Lists the folders that `root/split/list.txt` names; none where it is missing."""
     listing = pathlib.Path(root) / split / "list.txt"
     return [listing.parent / name for name in read_names(listing)] if listing.is_file() else []
 
 
-def list_folders(root, split: str = "") -> list[pathlib.Path]:
+def list_folders(root: str | pathlib.Path, split: str = "") -> list[pathlib.Path]:
     """Lists the folders of videos of one's own: `NAME/groundtruth.txt`; no split is known."""
     return [file.parent for file in list_files(root, "*/groundtruth.txt")]
 
@@ -199,7 +199,7 @@ def read_got10k_sequence(folder: pathlib.Path, *, strict: bool = True) -> Sequen
     )
 
 
-def read_got10k(root, split: str) -> list[Sequence]:
+def read_got10k(root: str | pathlib.Path, split: str) -> list[Sequence]:
     """Reads the GOT-10k layout, see `read_got10k_sequence`.
 
     Args:
@@ -246,7 +246,9 @@ def _read_meta(path, length):
     return _Meta(entries.get("object_class", ""), entries.get("source", ""), source_frames)
 
 
-def list_lasot(root, split: str, *, named_only: bool = False) -> list[pathlib.Path]:
+def list_lasot(
+    root: str | pathlib.Path, split: str, *, named_only: bool = False
+) -> list[pathlib.Path]:
     """Lists the folders of LaSOT: `CLASS/CLASS-N`, as far as `SPLIT_set.txt` names them.
 
     Args:
@@ -304,7 +306,7 @@ def read_lasot_sequence(folder: pathlib.Path, *, strict: bool = True) -> Sequenc
     )
 
 
-def read_lasot(root) -> list[Sequence]:
+def read_lasot(root: str | pathlib.Path) -> list[Sequence]:
     """Reads LaSOT, see `read_lasot_sequence`.
 
     Where `testing_set.txt` lies in `root`, only its sequences are read.
@@ -322,7 +324,7 @@ def read_lasot(root) -> list[Sequence]:
     return _read_set(root, list_lasot(root, "testing"), read_lasot_sequence, missing)
 
 
-def list_trackingnet(root, split: str) -> list[pathlib.Path]:
+def list_trackingnet(root: str | pathlib.Path, split: str) -> list[pathlib.Path]:
     """Lists the annotation files of TrackingNet: `SPLIT/anno/NAME.txt`."""
     return list_files(root, f"{split}/anno/*.txt")
 
@@ -348,7 +350,7 @@ def read_trackingnet_sequence(file: pathlib.Path, *, strict: bool = True) -> Seq
     return make_sequence(file.stem, folder, paths, boxes, first=None if strict else 0)
 
 
-def read_trackingnet(root) -> list[Sequence]:
+def read_trackingnet(root: str | pathlib.Path) -> list[Sequence]:
     """Reads TrackingNet's test set, of which only the first boxes are published.
 
     Args:
@@ -365,7 +367,7 @@ def read_trackingnet(root) -> list[Sequence]:
     return _read_set(root, units, read_trackingnet_sequence, missing)
 
 
-def read_vot(root) -> list[Sequence]:
+def read_vot(root: str | pathlib.Path) -> list[Sequence]:
     """Reads a VOT stack: `list.txt`, see `read_vot_sequence`.
 
     Args:
@@ -416,7 +418,7 @@ def read_vot_sequence(folder: pathlib.Path) -> Sequence:
     )
 
 
-def read_uav(root, *, version: str) -> list[Sequence]:
+def read_uav(root: str | pathlib.Path, *, version: str) -> list[Sequence]:
     """Reads UAV123 or UAV20L, see `read_uav_sequence`.
 
     Args:
@@ -459,7 +461,7 @@ def read_uav_sequence(file: pathlib.Path) -> Sequence:
     return make_sequence(file.stem, folder, paths, boxes)
 
 
-def read_nfs(root, *, fps: int) -> list[Sequence]:
+def read_nfs(root: str | pathlib.Path, *, fps: int) -> list[Sequence]:
     """Reads NfS, see `read_nfs_sequence`.
 
     Args:
@@ -497,13 +499,13 @@ def read_nfs_sequence(file: pathlib.Path) -> Sequence:
     paths = list_images(folder)
     if paths and abs(len(boxes) / len(paths) - 8) < 1:
         boxes, visible = boxes[::8], visible[::8]
-    if abs(len(boxes) - len(paths)) == 1:
+    if paths and abs(len(boxes) - len(paths)) == 1:
         count = min(len(boxes), len(paths))
         boxes, visible, paths = boxes[:count], visible[:count], paths[:count]
     return make_sequence(file.stem, folder, paths, boxes, visible=visible)
 
 
-def read_tcolor128(root) -> list[Sequence]:
+def read_tcolor128(root: str | pathlib.Path) -> list[Sequence]:
     """Reads TColor-128, see `read_tcolor128_sequence`.
 
     Args:
@@ -541,7 +543,7 @@ def read_tcolor128_sequence(file: pathlib.Path) -> Sequence:
     return make_sequence(folder.name, frames, paths, read_boxes(file, one_based=True))
 
 
-def read_alov(root) -> list[Sequence]:
+def read_alov(root: str | pathlib.Path) -> list[Sequence]:
     """Reads ALOV300++: `alov300++_rectangleAnnotation_full/CLASS/VIDEO.ann`, `imagedata++/...`.
 
     Args:

@@ -54,11 +54,11 @@ class PairSource:
     frames, so that long tracks count more but do not drown the others.
     """
 
-    def __init__(self, sequences, weights, *, seed: int, max_gap: int):
+    def __init__(self, sequences: list[Sequence], weights, *, seed: int, max_gap: int):
         """Prepares the draw.
 
         Args:
-          sequences: of `Sequence`.
+          sequences: to draw from.
           weights: f[n], one a sequence, not negative.
           seed: of every draw.
           max_gap: largest distance in frames within a pair.
@@ -82,8 +82,8 @@ class PairSource:
         """Returns a digest of all that decides which pairs are drawn and where they are cut."""
         digest = hashlib.sha256(self.cumulative.tobytes())
         for sequence, usable in zip(self.sequences, self.usable, strict=True):
-            for part in (sequence.boxes, sequence.frame_numbers, usable):
-                digest.update(np.ascontiguousarray(part).tobytes())
+            for values in (sequence.boxes, sequence.frame_numbers, usable):
+                digest.update(np.ascontiguousarray(values).tobytes())
             digest.update(sequence.name.encode())
         return digest.hexdigest()[:16]
 

@@ -45,14 +45,14 @@ class Index(NamedTuple):
     generated: np.ndarray
 
 
-def save_index(path, index: Index) -> None:
+def save_index(path: str | pathlib.Path, index: Index) -> None:
     """Writes an index file, whole or not at all."""
     content = io.BytesIO()
     np.savez(content, **index._asdict())
     write_whole(path, content.getvalue())
 
 
-def load_index(path) -> Index:
+def load_index(path: str | pathlib.Path) -> Index:
     """Reads what `save_index` wrote."""
     with np.load(path) as arrays:
         return Index(*(arrays[name] for name in Index._fields))
@@ -99,7 +99,7 @@ def _open_records(folder: str, split: str, process: int):
     return builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
 
 
-def find_prepared(path) -> pathlib.Path:
+def find_prepared(path: str | pathlib.Path) -> pathlib.Path:
     """Returns the one folder with records and index below a path.
 
     Args:
@@ -119,7 +119,7 @@ def find_prepared(path) -> pathlib.Path:
     return folders[0]
 
 
-def read_prepared(path) -> list[Sequence]:
+def read_prepared(path: str | pathlib.Path) -> list[Sequence]:
     """Reads a data set made by `python -m siamfc_jax.preparation`.
 
     Args:
@@ -153,7 +153,7 @@ def read_prepared(path) -> list[Sequence]:
     ]
 
 
-def read_tracks(path, split: str = "train") -> list[Sequence]:
+def read_tracks(path: str | pathlib.Path, split: str = "train") -> list[Sequence]:
     """Reads what training takes as one source of data.
 
     Args:

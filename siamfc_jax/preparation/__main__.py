@@ -48,7 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv=None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit code, 2 where the input is at fault, 130 for Ctrl-C."""
     args = make_parser().parse_args(argv)
     dataset, _, name = args.dataset.partition(":")

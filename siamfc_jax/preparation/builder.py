@@ -86,7 +86,13 @@ class ObjectCrops(tfds.core.dataset_builder.FileReaderBuilder):
 
 
 def prepare(
-    dataset: str, source, output, *, split: str | None, workers: int, as_is: bool
+    dataset: str,
+    source: str | pathlib.Path,
+    output: str | pathlib.Path,
+    *,
+    split: str | None,
+    workers: int,
+    as_is: bool,
 ) -> tuple[pathlib.Path, shards.Report]:
     """Makes a prepared set, or finds it made by an earlier call.
 

@@ -35,8 +35,9 @@ def _listed_name(root, line):
 
 def _is_below(name):
     """Says whether a name in an annotation stays below the folder that it is relative to."""
-    path = pathlib.PureWindowsPath(name)  # knows the separators of all systems
-    return bool(path.parts) and not path.anchor and ".." not in path.parts and "\0" not in name
+    parts = pathlib.PureWindowsPath(name).parts  # knows the separators of all systems
+    absolute = name.startswith(("/", "\\")) or pathlib.PurePath(name).anchor
+    return bool(parts) and not absolute and ".." not in parts and "\0" not in name
 
 
 def _check_below(name, where):

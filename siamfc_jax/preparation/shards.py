@@ -111,7 +111,14 @@ def format_report(report: Report, *, shown: int | None = None) -> str:
     return "\n".join(lines)
 
 
-def make_jobs(*, dataset: str, root, split: str, as_is: bool, folder) -> list[ShardJob]:
+def make_jobs(
+    *,
+    dataset: str,
+    root: str | pathlib.Path,
+    split: str,
+    as_is: bool,
+    folder: str | pathlib.Path | None,
+) -> list[ShardJob]:
     """Cuts a published data set into shards of work.
 
     Args:

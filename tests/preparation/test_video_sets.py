@@ -177,7 +177,7 @@ def test_voc_images_of_any_ending_and_names_with_blanks(tmp_path):
     assert [path.rpartition("/")[2] for path in paths] == ["a b.png", "c 1.JPG", "d.bmp", "e.jpg"]
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", "..\\b", "C:\\b"])
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b", "..\\b", "\\b"])
 def test_images_outside_the_folder_of_a_set_are_refused(tmp_path, name):
     make_voc(tmp_path / "voc")
     write_text(tmp_path / "voc/ImageSets/Main/trainval.txt", name)
@@ -243,7 +243,7 @@ def test_video_folders_give_boxes_or_say_why(tmp_path_factory, files):
         (folder / "groundtruth.txt").write_bytes(b"1,2,3,4\n5,6,7,8\n")
         for name, data in files.items():
             (folder / name).write_bytes(data)
-    for name, unit in (("got10k", "a"), ("lasot", "a-1")):
+    for name, unit in (("got10k", "train/a"), ("lasot", "a/a-1")):
         try:
             (track,), said = READERS[name].read(root, "train", unit), ""
         except ValueError as error:
