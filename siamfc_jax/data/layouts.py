@@ -87,6 +87,9 @@ def list_otb(root: str | pathlib.Path, version: str | None = None) -> list[pathl
       version: `2013`, `50` or `100`, of which every sequence must be there; None
         takes what is there.
 
+    Returns:
+      Paths by name.
+
     Raises:
       ValueError: sequences of the version are missing.
     """
@@ -256,6 +259,9 @@ def list_lasot(
       split: `training` or `testing`.
       named_only: whether there is nothing to read without `SPLIT_set.txt`, so that
         training never sees a sequence of the test set; else all are read then.
+
+    Returns:
+      Folders of the sequences.
 
     Raises:
       ValueError: the list names a sequence that is not there.
