@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import jax
 
 from siamfc_jax.compilation import keep_memory
-from siamfc_jax.data.sequences import choose
+from siamfc_jax.data.sequences import select_sequences
 from siamfc_jax.evaluation import benchmarks, measures, runner
 from siamfc_jax.network import checkpoints
 from siamfc_jax.tracking import tracker
@@ -40,7 +40,9 @@ def main(argv=None) -> int:
     parser.add_argument("--sequences", nargs="+", metavar="NAME", help="only these")
     args = parser.parse_args(argv)
     keep_memory()
-    sequences = choose(benchmarks.BENCHMARKS[args.benchmark].read(args.data), args.sequences)
+    sequences = select_sequences(
+        benchmarks.BENCHMARKS[args.benchmark].read(args.data), args.sequences
+    )
     model = checkpoints.load_model(args.weights)
     ours = follow_all(model, sequences)
     jax.clear_caches()

@@ -1,19 +1,33 @@
-"""Files that are complete or absent, never half written."""
+"""Files that are either whole or not there."""
 
+import contextlib
 import os
 import pathlib
 
 
-def write_whole(path, text: str) -> None:
-    """Writes a text file under another name first and renames it when it is complete.
+def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
+    """Writes a file that appears whole or not at all, also when the process is killed.
 
-    A reader, or a command that goes on after a kill, therefore never meets half a file.
+    The content goes to a file beside it, which then takes the place of `path`. Where
+    something fails, an older file at `path` stays as it was.
 
     Args:
-      path: of the file; its folder must exist, an older file is replaced.
-      text: what to write, as UTF-8.
+      path: file to write; its folder must be there.
+      content: all of it; text becomes UTF-8.
+
+    Raises:
+      OSError: the file cannot be written.
     """
     path = pathlib.Path(path)
+    data = content.encode() if isinstance(content, str) else content
     partial = path.with_name(f"{path.name}.part")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut could leave the new name with no content
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise

@@ -113,7 +113,7 @@ def make_plan(args):
       args: the flags.
     """
     from siamfc_jax import load_model
-    from siamfc_jax.data.sequences import choose
+    from siamfc_jax.data.sequences import select_sequences
     from siamfc_jax.evaluation import plan
     from siamfc_jax.evaluation.benchmarks import BENCHMARKS, read_folders
 
@@ -129,7 +129,7 @@ def make_plan(args):
             name=args.benchmark,
             benchmark=benchmark,
             protocol=plan.choose_protocol(benchmark, args.protocol),
-            sequences=choose(read_folders(benchmark, args.data), args.sequences),
+            sequences=select_sequences(read_folders(benchmark, args.data), args.sequences),
             output=pathlib.Path(args.output),
             tracker=tracker,
             jobs=args.jobs,

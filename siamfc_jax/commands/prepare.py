@@ -12,6 +12,8 @@ import re
 
 STOPPED = "stopped; the same command goes on from here"
 
+SHOWN = 50  # messages on the terminal; report.json beside the records has all
+
 
 def add_arguments(parser, words) -> None:
     """Adds the flags.
@@ -98,4 +100,4 @@ def run(args) -> None:
             dataset, source, args.output, split=split, workers=args.workers, as_is=args.as_is
         )
         print(f"records in {place}")
-    print(shards.format_report(report))
+    print(shards.format_report(report, shown=None if args.check_only else SHOWN))

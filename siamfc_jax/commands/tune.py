@@ -30,7 +30,12 @@ def add_arguments(parser, words) -> None:
 
     one_pass = [name for name, entry in BENCHMARKS.items() if entry.protocol is OPE]
     flag = parser.add_argument
-    flag("--weights", required=True, metavar="NAME|PATH", help="model to choose settings for")
+    flag(
+        "--weights",
+        required=True,
+        metavar="NAME|PATH",
+        help="model to choose settings for",
+    )
     flag("--data", required=True, metavar="DIR", help="folder of the benchmark as published")
     flag("--output", required=True, metavar="DIR", help="folder for the model with its settings")
     flag(
@@ -76,12 +81,12 @@ def run(args) -> None:
       ValueError: data or model cannot be read, or the log is of another search.
     """
     from siamfc_jax import load_model, save_model
-    from siamfc_jax.data.sequences import choose
+    from siamfc_jax.data.sequences import select_sequences
     from siamfc_jax.evaluation import tuning
     from siamfc_jax.evaluation.benchmarks import BENCHMARKS
 
     benchmark = BENCHMARKS[args.benchmark]
-    sequences = choose(benchmark.read(args.data), args.sequences)
+    sequences = select_sequences(benchmark.read(args.data), args.sequences)
     model, output = load_model(args.weights), pathlib.Path(args.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     log = output.with_name(f"{output.name}.trials.jsonl")

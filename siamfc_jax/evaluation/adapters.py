@@ -1,9 +1,9 @@
 """Our tracker behind the interfaces of the got10k and the VOT toolkit (`siamfc trax`)."""
 
-import cv2
 import numpy as np
 
 from siamfc_jax.data.groundtruth import upright_boxes
+from siamfc_jax.images import read_rgb
 from siamfc_jax.tracking import loop
 from siamfc_jax.tracking.tracker import Tracker, start, step
 
@@ -55,8 +55,7 @@ def serve(tracker: Tracker) -> None:
             request = server.wait()
             if request.type == trax.TraxStatus.QUIT:
                 return
-            image = cv2.imread(request.image["color"].path(), cv2.IMREAD_COLOR)
-            frame = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            frame = read_rgb(request.image["color"].path())
             if request.type == trax.TraxStatus.INITIALIZE:
                 box, score = _box_of(request.objects[0][0]), np.nan
                 tracker.init(frame, box)

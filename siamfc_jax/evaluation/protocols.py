@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from siamfc_jax.data.sequences import Sequence, part
+from siamfc_jax.data.sequences import Sequence, slice_sequence
 from siamfc_jax.evaluation import measures, results, runner, vot_files, vot_runs
 from siamfc_jax.evaluation.runner import Result, Run
 
@@ -101,7 +101,7 @@ def list_temporal(sequence: Sequence) -> list[Run]:
     """Lists the runs of TRE: from several frames to the end."""
     starts = temporal_starts(sequence.boxes)
     return [
-        Run(f"tre/{sequence.name}_{number:02d}", part(sequence, slice(start, None)))
+        Run(f"tre/{sequence.name}_{number:02d}", slice_sequence(sequence, slice(start, None)))
         for number, start in enumerate(starts, start=1)
     ]
 

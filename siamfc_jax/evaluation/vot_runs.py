@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from siamfc_jax.data.sequences import Sequence, part
+from siamfc_jax.data.sequences import Sequence, slice_sequence
 from siamfc_jax.evaluation import measures, vot_measures
 from siamfc_jax.evaluation.runner import Run, follow, frame_size
 from siamfc_jax.evaluation.vot_files import FAILED, STARTED, TRACKED, UNKNOWN, Trajectory
@@ -38,7 +38,7 @@ def run_supervised(track: Callable, run: Run) -> Trajectory:
     codes, boxes = np.full(count, UNKNOWN), np.full((count, 4), np.nan)
     seconds, start = np.full(count, np.nan), 0
     while start < count:
-        rest = part(sequence, slice(start, None))
+        rest = slice_sequence(sequence, slice(start, None))
         end = count
         for index, step in enumerate(follow(track, rest.frames, rest.boxes[0]), start):
             seconds[index] = step.seconds
@@ -73,7 +73,7 @@ def list_anchored(sequence: Sequence) -> list[Run]:
     for anchor in np.flatnonzero(sequence.anchors):
         frames = slice(anchor, None, 1 if sequence.anchors[anchor] > 0 else -1)
         name = f"baseline/{sequence.name}/{sequence.name}_{anchor:08d}"
-        runs.append(Run(name, part(sequence, frames)._replace(anchors=sequence.anchors)))
+        runs.append(Run(name, slice_sequence(sequence, frames)._replace(anchors=sequence.anchors)))
     return runs
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from siamfc_jax.config import TrainConfig
 from siamfc_jax.data import pairs
+from siamfc_jax.data.patches import cut_patch, patch_box
 from siamfc_jax.geometry import EXEMPLAR_SIZE, PATCH_SIZE, STRIDE, TRAIN_SEARCH_SIZE
 from siamfc_jax.training.losses import response_labels
 
@@ -44,9 +45,9 @@ def draw_sample(track, frames, *, radius):
 def _cut(track, frame, size):
     """Returns the middle of the patch around the object, its box drawn in."""
     box = track.boxes[frame]
-    patch = pairs.cut_patch(track.frames[frame], box)
-    extent = box[2:] * pairs.patch_scale(box)
-    first, last = ((PATCH_SIZE + sign * extent) / 2 for sign in (-1, 1))
+    patch = cut_patch(track.frames[frame], box)
+    x, y, width, height = patch_box(box)
+    first, last = np.array([x, y]), np.array([x + width, y + height])
     corners = first.round().astype(int).tolist(), (last.round().astype(int) - 1).tolist()
     start = (PATCH_SIZE - size) // 2
     return cv2.rectangle(patch, *corners, YELLOW, 1)[start : start + size, start : start + size]

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import time
 
@@ -12,6 +11,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from siamfc_jax.config import TrainConfig
+from siamfc_jax.files import write_whole
 from siamfc_jax.network.checkpoints import METRICS_NAME
 from siamfc_jax.training.sgd import learning_rate
 
@@ -42,9 +42,7 @@ class Log:
             path = pathlib.Path(workdir) / METRICS_NAME
             lines = [json.dumps(record) + "\n" for record in records]
             with _reported(path):
-                rewritten = path.with_suffix(".rewritten")
-                rewritten.write_text("".join(lines), encoding="utf-8")
-                os.replace(rewritten, path)
+                write_whole(path, "".join(lines))
                 self.file = path.open("a", encoding="utf-8")
                 # Not SummaryWriter: its thread may lose the last records, and errors.
                 (path.parent / "tensorboard").mkdir(exist_ok=True)

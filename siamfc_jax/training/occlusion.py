@@ -9,8 +9,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from siamfc_jax.data.pairs import cut_patch, patch_scale, usable_frames
-from siamfc_jax.geometry import PATCH_SIZE
+from siamfc_jax.data.pairs import usable_frames
+from siamfc_jax.data.patches import cut_patch, patch_box
 
 KINDS = ("covered", "left", "cut")
 SLIDE = 4  # frames that it takes to cover or to leave
@@ -152,8 +152,7 @@ def clips_of_tracks(sequences, *, length: int, gap: range):
         for index in np.resize([*usable, *usable[-2:0:-1]], length):
             box = sequence.boxes[index]
             frames.append(cut_patch(sequence.frames[int(index)], box))
-            size = box[2:] * patch_scale(box)
-            boxes.append([*(PATCH_SIZE / 2 - size / 2), *size])
+            boxes.append(patch_box(box))
         scene, kind = _scene(sequences[number - 1], length), KINDS[number % len(KINDS)]
         yield hide(frames, boxes, kind, gap, scene=scene, walk=0.15, seed=number)
 

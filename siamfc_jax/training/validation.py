@@ -9,8 +9,9 @@ import numpy as np
 
 from siamfc_jax.config import TrackerConfig, TrainConfig
 from siamfc_jax.data import pairs
+from siamfc_jax.data.patches import cut_patch, patch_box, patch_scale
 from siamfc_jax.evaluation import metrics
-from siamfc_jax.geometry import PATCH_SIZE, SEARCH_SIZE
+from siamfc_jax.geometry import SEARCH_SIZE
 from siamfc_jax.media.drawing import draw_response
 from siamfc_jax.network import model
 from siamfc_jax.tracking import tracker
@@ -63,11 +64,9 @@ def _make_clip(track, frames, rng):
     patches, boxes = [], []
     for frame, shift in zip(frames, walk, strict=True):
         box = track.boxes[frame]
-        scale = pairs.patch_scale(box)
-        beside = np.concatenate([box[:2] - shift / scale, box[2:]])
-        patches.append(pairs.cut_patch(track.frames[frame], beside))
-        size = box[2:] * scale
-        boxes.append(np.concatenate([PATCH_SIZE / 2 + shift - size / 2, size]))
+        beside = np.concatenate([box[:2] - shift / patch_scale(box), box[2:]])
+        patches.append(cut_patch(track.frames[frame], beside))
+        boxes.append(patch_box(box) + [*shift, 0, 0])
     return Clip(np.stack(patches), np.array(boxes, np.float32))
 
 

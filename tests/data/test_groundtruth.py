@@ -123,8 +123,8 @@ def test_read_labels(tmp_path):
 
 def test_read_names(tmp_path):
     path = tmp_path / "list.txt"
-    path.write_bytes(b"\xef\xbb\xbfbag\r\nball\r\n\r\n")
-    assert groundtruth.read_names(path) == ["bag", "ball"]
+    path.write_bytes(b"\xef\xbb\xbfbag\r\nmy red ball \r\n\r\n")
+    assert groundtruth.read_names(path) == ["bag", "my red ball"]
     path.write_text(" \n")
     with pytest.raises(ValueError, match=r"list.txt is empty; expected one name a line"):
         groundtruth.read_names(path)

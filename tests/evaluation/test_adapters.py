@@ -16,9 +16,8 @@ import evaluate
 from siamfc_jax.commands import shell
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.data import otb_table
-from siamfc_jax.data.sequences import read_got10k, read_otb
+from siamfc_jax.data.layouts import read_got10k, read_otb, read_vot
 from siamfc_jax.evaluation import adapters, protocols, vot_files
-from siamfc_jax.evaluation.benchmarks import read_vot
 from siamfc_jax.network.checkpoints import Model
 from siamfc_jax.tracking import tracker
 from siamfc_jax.tracking.tracker import Tracker

@@ -42,7 +42,13 @@ def test_vid_end_to_end(tmp_path, capsys):
     assert "2 videos, 2 tracks, 6 frames kept\n4 boxes dropped\n" in out
     for line in ("missing image: 2", "corrupt image: 1", "over 90 % of the frame: 1", "absent: 0"):
         assert f"\n  {line}\n" in out
-    assert "\n1 annotation files unreadable\n" in out and "000000.xml is no annotation" in out
+    assert "\n3 files or annotations unreadable\n" in out
+    for message in (
+        "000004.JPEG (No such file or directory)",
+        "000005.JPEG (it is cut off); expected a whole JPEG file",
+        "000000.xml is no annotation",
+    ):
+        assert message in out
 
     dog, cat = read_prepared(tmp_path / "out")
     assert dog.name.endswith("ILSVRC2015_train_00000003/0") and dog.source == "ilsvrc_vid"
@@ -127,6 +133,25 @@ def test_a_tfds_detection_set_is_a_source(tmp_path, capsys):
         "--split", "test", "--workers", 1,
     )  # fmt: skip
     assert code == 2 and "splits ['train'] in array_record form; expected split 'test'" in said
+
+
+def test_broken_annotations_are_left_out_and_listed_with_their_ids(tmp_path, capsys):
+    root = make_coco(tmp_path / "coco")
+    path = root / "annotations/instances_train2017.json"
+    content = json.loads(path.read_text())
+    extra = content["annotations"][0]
+    content["annotations"] += [extra | {"id": 100 + n, "image_id": 999} for n in range(51)]
+    path.write_text(json.dumps(content))
+    out = prepare(capsys, "coco", root, tmp_path / "out")
+    assert "2 tracks, 2 frames kept" in out and "52 files or annotations unreadable" in out
+    assert "annotation 100 has image_id 999, which is not listed" in out
+    assert out.endswith("  and 2 more, see report.json\n")
+    text = (prepared.find_prepared(tmp_path / "out") / prepared.REPORT_NAME).read_text()
+    assert "annotation 150 has image_id 999, which is not listed" in text
+    code, out, _ = run(
+        capsys, "--dataset", "coco", "--source", root, "--check-only", "--workers", 1
+    )
+    assert code == 0 and "annotation 150 has" in out and "more, see" not in out
 
 
 def test_check_only_reports_and_writes_nothing(tmp_path, capsys):
