@@ -32,7 +32,7 @@ from siamfc_jax.evaluation import (
     runner,
 )
 from siamfc_jax.evaluation.benchmarks import BENCHMARKS
-from siamfc_jax.network.checkpoints import checksum, load_model
+from siamfc_jax.network.saved_models import checksum, load_model
 from siamfc_jax.tracking import tracker
 
 

@@ -23,7 +23,7 @@ from siamfc_jax.app import inspection
 from siamfc_jax.compilation import keep_compiled, keep_memory
 from siamfc_jax.geometry import check_box
 from siamfc_jax.media import box_files, drawing, video
-from siamfc_jax.network.checkpoints import load_model
+from siamfc_jax.network.saved_models import load_model
 from siamfc_jax.signals import caught_signals
 from siamfc_jax.tracking import loop, tracker
 

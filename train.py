@@ -18,7 +18,7 @@ import numpy as np
 from siamfc_jax import config
 from siamfc_jax.compilation import keep_compiled, keep_memory
 from siamfc_jax.data import pairs, prepared
-from siamfc_jax.network import checkpoints
+from siamfc_jax.network import saved_models
 from siamfc_jax.signals import Stopped
 from siamfc_jax.training import loop, sgd
 
@@ -109,8 +109,8 @@ def run(args):
         pathlib.Path(args.workdir),
         source,
         validation=validation,
-        init_from=checkpoints.load_model(args.init_from) if args.init_from else None,
-        teacher=checkpoints.load_model(args.teacher) if args.teacher else None,
+        init_from=saved_models.load_model(args.init_from) if args.init_from else None,
+        teacher=saved_models.load_model(args.teacher) if args.teacher else None,
         workers=args.workers,
         profile=args.profile,
     )

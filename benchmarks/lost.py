@@ -21,7 +21,7 @@ from siamfc_jax import config  # noqa: E402
 from siamfc_jax.compilation import keep_compiled  # noqa: E402
 from siamfc_jax.data.sequences import read_otb  # noqa: E402
 from siamfc_jax.evaluation import metrics  # noqa: E402
-from siamfc_jax.network.checkpoints import load_model  # noqa: E402
+from siamfc_jax.network.saved_models import load_model  # noqa: E402
 from siamfc_jax.tracking import tracker  # noqa: E402
 from siamfc_jax.training import calibration, occlusion  # noqa: E402
 

@@ -23,7 +23,7 @@ def ours(job):
 
     from siamfc_jax.compilation import keep_memory
     from siamfc_jax.config import ModelConfig, TrackerConfig
-    from siamfc_jax.network.checkpoints import Model
+    from siamfc_jax.network.saved_models import Model
     from siamfc_jax.tracking import tracker
     from siamfc_jax.tracking.roi import look
 

@@ -22,7 +22,7 @@ from siamfc_jax.config import TrackerConfig
 from siamfc_jax.data.sequences import choose
 from siamfc_jax.evaluation import reports, runner
 from siamfc_jax.evaluation.benchmarks import BENCHMARKS
-from siamfc_jax.network.checkpoints import load_model, save_model
+from siamfc_jax.network.saved_models import load_model, save_model
 from siamfc_jax.tracking import tracker
 
 # What is searched. The authors' values (tracker.m) lie inside.

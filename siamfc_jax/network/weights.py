@@ -18,7 +18,7 @@ import numpy as np
 from siamfc_jax import config
 from siamfc_jax.config import ModelConfig, TrackerConfig
 from siamfc_jax.network import model
-from siamfc_jax.network.checkpoints import Model, load_model, save_model
+from siamfc_jax.network.saved_models import Model, load_model, save_model
 from siamfc_jax.network.torch_files import read_state_dict
 
 # Of the paper's network. CFNet's baseline-conv5 has the same layers, but another stride.
@@ -219,7 +219,7 @@ def read_weights(source: pathlib.Path) -> Model:
     """Reads weights of any origin.
 
     Args:
-      source: a file with one of the endings of READERS, or what `checkpoints.load_model` takes.
+      source: a file with one of the endings of READERS, or what `saved_models.load_model` takes.
 
     Returns:
       The model.

@@ -22,7 +22,7 @@ from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import check_frame
 from siamfc_jax.geometry import center_of, check_box, make_box
 from siamfc_jax.network import model
-from siamfc_jax.network.checkpoints import Model, load_model
+from siamfc_jax.network.saved_models import Model, load_model
 from siamfc_jax.tracking import search
 from siamfc_jax.tracking.confidence import judge
 from siamfc_jax.tracking.peaks import best_scale, grow, move_to_peak
@@ -224,7 +224,7 @@ class Tracker:
         """Loads a model.
 
         Args:
-          weights: as `checkpoints.load_model` takes them, or a `Model`.
+          weights: as `saved_models.load_model` takes them, or a `Model`.
           config: settings in place of the model's own.
 
         Raises:

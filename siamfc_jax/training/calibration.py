@@ -18,7 +18,7 @@ from tqdm import tqdm
 from siamfc_jax.compilation import keep_compiled, keep_memory
 from siamfc_jax.data.prepared import read_tracks
 from siamfc_jax.evaluation import metrics
-from siamfc_jax.network.checkpoints import load_model, save_model
+from siamfc_jax.network.saved_models import load_model, save_model
 from siamfc_jax.tracking import tracker
 from siamfc_jax.tracking.confidence import share_of_own
 from siamfc_jax.training import occlusion

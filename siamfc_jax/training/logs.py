@@ -12,7 +12,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from siamfc_jax.config import TrainConfig
-from siamfc_jax.network.checkpoints import METRICS_NAME
+from siamfc_jax.network.run_folders import METRICS_NAME
 from siamfc_jax.training.sgd import learning_rate
 
 
@@ -28,7 +28,7 @@ class Log:
 
         Args:
           workdir: folder of the run.
-          records: of `checkpoints.read_metrics` as far as they still hold.
+          records: of `run_folders.read_metrics` as far as they still hold.
           config: of the run.
           first: steps done already; TensorBoard forgets later ones.
           writes: whether this host is the one that writes.

@@ -18,10 +18,10 @@ from jax.experimental import multihost_utils
 from siamfc_jax.config import ModelConfig, TrainConfig
 from siamfc_jax.data import pairs
 from siamfc_jax.geometry import PATCH_SIZE, TRAIN_SEARCH_SIZE
-from siamfc_jax.network import checkpoints, model
+from siamfc_jax.network import model, run_folders, saved_models
 from siamfc_jax.network.widening import widen
 from siamfc_jax.signals import Stopped, caught_signals
-from siamfc_jax.training import sgd
+from siamfc_jax.training import checkpoints, sgd
 from siamfc_jax.training.logs import Log
 from siamfc_jax.training.validation import validate
 
@@ -67,9 +67,9 @@ def fit(
       workdir: folder of the checkpoints, `metrics.jsonl` and TensorBoard's files.
       source: to train on.
       validation: `pairs.PairSource` of held-out tracks, or None.
-      init_from: `checkpoints.Model` to start from, as it is or inside a wider network; None
+      init_from: `saved_models.Model` to start from, as it is or inside a wider network; None
         for random weights.
-      teacher: `checkpoints.Model` to imitate, or None.
+      teacher: `saved_models.Model` to imitate, or None.
       workers: processes that read pairs.
       profile: steps to record for a profiler, after the first one.
 
@@ -95,8 +95,8 @@ def fit(
         state = checkpoints.restore(manager, jax.eval_shape(begin), settings)
         state = state or begin(init_from, source)
         first = int(state.step)
-        records = [r for r in checkpoints.read_metrics(workdir) if r["step"] <= first]
-        errors.update(checkpoints.validation_errors(records))
+        records = [r for r in run_folders.read_metrics(workdir) if r["step"] <= first]
+        errors.update(run_folders.validation_errors(records))
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("metrics.jsonl is read before it is rewritten")
         log = Log(workdir, records, config=config, first=first, writes=jax.process_index() == 0)
@@ -135,7 +135,7 @@ def _settings(config, model_config, source, teacher):
         "model": dataclasses.asdict(model_config),
         "inputs": {
             "training data": source.fingerprint(),
-            "teacher": teacher and checkpoints.checksum(teacher.variables)[:16],
+            "teacher": teacher and saved_models.checksum(teacher.variables)[:16],
         },
     }
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import tiny_tracks
 
-from siamfc_jax.network import checkpoints
+from siamfc_jax.network import run_folders, saved_models
 
 ROOT = pathlib.Path(__file__).parents[2]
 # 12 steps, a checkpoint after every second one.
@@ -61,11 +61,11 @@ class Training:
         """Returns the variables of a run that is done."""
         steps = (self.root / workdir / "checkpoints").iterdir()
         assert max(int(path.name) for path in steps) == STEPS
-        return checkpoints.load_model(self.root / workdir).variables
+        return saved_models.load_model(self.root / workdir).variables
 
     def losses(self, workdir):
         """Returns step -> mean loss since the last record, of a run."""
-        records = checkpoints.read_metrics(self.root / workdir)
+        records = run_folders.read_metrics(self.root / workdir)
         return {record["step"]: record["loss"] for record in records if "loss" in record}
 
 

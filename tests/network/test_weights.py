@@ -11,7 +11,7 @@ from torch_writers import tensors, write_legacy, write_zip
 
 from siamfc_jax.config import ModelConfig, TrackerConfig
 from siamfc_jax.network import model, weights
-from siamfc_jax.network.checkpoints import load_model
+from siamfc_jax.network.saved_models import load_model
 
 CONFIG = ModelConfig(width=8 / 96)  # 8, 22, 32, 32 and 22 channels
 VARIABLES = tiny_networks.variables(CONFIG)

@@ -10,7 +10,7 @@ import tiny_networks
 import tiny_tracks
 
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.network.checkpoints import Model, load_model, save_model
+from siamfc_jax.network.saved_models import Model, load_model, save_model
 from siamfc_jax.training import calibration
 
 

@@ -12,9 +12,10 @@ from train_process import STEPS, Training, assert_same
 
 import train
 from siamfc_jax.config import ModelConfig, TrackerConfig
-from siamfc_jax.network import checkpoints
-from siamfc_jax.network.checkpoints import Model
+from siamfc_jax.network import saved_models
+from siamfc_jax.network.saved_models import Model
 from siamfc_jax.signals import caught_signals
+from siamfc_jax.training import sgd
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def training(tmp_path_factory):
 @pytest.fixture
 def main(monkeypatch):
     """Returns train.main without the search for a cluster, which must come before all of JAX."""
-    monkeypatch.setattr(train.training, "connect", lambda *_: None)
+    monkeypatch.setattr(sgd, "connect", lambda *_: None)
     return train.main
 
 
@@ -50,7 +51,7 @@ def test_killed_and_stopped_run_ends_as_one_never_stopped(training, reference):
 
 
 def test_one_checkpoint_of_a_run_is_a_model(training, reference):
-    loaded = checkpoints.load_model(training.root / "reference" / "checkpoints" / str(STEPS))
+    loaded = saved_models.load_model(training.root / "reference" / "checkpoints" / str(STEPS))
     assert_same(loaded.variables, reference)
 
 
@@ -75,7 +76,7 @@ def test_loss_that_is_no_number_ends_the_run(training, reference):
     variables = tiny_networks.variables(config)
     variables["params"]["conv3"]["kernel"][:] = np.nan
     path = training.root / "broken"
-    checkpoints.save_model(path, Model(variables, config, TrackerConfig()))
+    saved_models.save_model(path, Model(variables, config, TrackerConfig()))
     _, err = training.run("nan", "--init-from", path, code=2)
     line = next(line for line in err.splitlines() if line.startswith("error: "))
     assert "loss nan, gradient nan at step 1, pairs 0, 1, 2, 3 of tracks made_" in line
@@ -108,7 +109,7 @@ def test_errors(tmp_path, main, capsys):
     (tmp_path / "empty").mkdir()
     config = ModelConfig(width=0.05)
     narrow = Model(tiny_networks.variables(config), config, TrackerConfig())
-    checkpoints.save_model(tmp_path / "narrow", narrow)
+    saved_models.save_model(tmp_path / "narrow", narrow)
     good = ["--workdir", f"{tmp_path}/run", "--data", f"{tmp_path}/tracks", "--width", ".04"]
     for flags, text in [
         (["--data", f"{tmp_path}/none"], "no folder .*none; expected a prepared set, or a folder"),
@@ -141,4 +142,4 @@ def test_errors(tmp_path, main, capsys):
 def test_hosts_are_named_together_or_not_at_all():
     for given in [(None, None, 1), ("a:1", 2, None), ("a:1", 2, 2)]:
         with pytest.raises(ValueError, match=r"--coordinator HOST:PORT, --num-processes N and"):
-            train.training.connect(*given)
+            sgd.connect(*given)
