@@ -51,7 +51,7 @@ def judge(clip, boxes, confidences, lost):
         "labels": labels,
         "lost": lost,
         "confidence": confidences,
-        "after": overlaps[after & (clip.sight == 1)],
+        "after": overlaps[after & (clip.visibility == 1)],
         "false finds": np.array([np.sum(labels[found] == 0)]),
         "wait": np.array([first[0] if len(first) and not lost[GAP[0] - 1] else np.nan]),
     }

@@ -67,11 +67,9 @@ def convolve_by_xla(stride: int, groups: int, images: ArrayLike, kernel: ArrayLi
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def convolve_by_matmul(stride: int, groups: int, images: ArrayLike, kernel: ArrayLike) -> jax.Array:
-    """Is `convolve` in the form for CPUs: one matmul an image and group, or Winograd's tiles.
-
-    The images go one by one, so that the partial products stay in the cache. The gradient is
-    written by hand below: JAX's own, of slices and sums, takes twice the time.
-    """
+    """Is `convolve` in the form for CPUs: one matmul an image and group, or Winograd's tiles."""
+    # Images go one by one, so that their partial products stay in the cache. The gradient is
+    # written by hand below: JAX's own, of slices and sums, takes twice the time.
     if winograd.is_faster(kernel, stride):
         return winograd.convolve(images, kernel, groups)
     size, depth = kernel.shape[0], kernel.shape[-1] // groups

@@ -19,8 +19,8 @@ def test_labels_say_where_the_tracker_is_on_its_object():
     boxes = truth + np.float32(
         [[0, 0, 0, 0], [0] * 4, [0] * 4, [9, 9, 0, 0], [0] * 4, [5, 0, 0, 0]]
     )
-    sight = np.array([1, 0.5, 0.4, 1, 0, 1])
-    clip = types.SimpleNamespace(boxes=truth, sight=sight)
+    visibility = np.array([1, 0.5, 0.4, 1, 0, 1])
+    clip = types.SimpleNamespace(boxes=truth, visibility=visibility)
     np.testing.assert_array_equal(calibration.label(clip, boxes), [1, 1, np.nan, 0, 0, np.nan])
 
 
