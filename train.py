@@ -9,6 +9,7 @@ sets are mixed by the weight of their tracks, and so are the sources within a se
 """
 
 import argparse
+import dataclasses
 import logging
 import pathlib
 import sys
@@ -18,7 +19,7 @@ import numpy as np
 from siamfc_jax import config
 from siamfc_jax.compilation import keep_compiled, keep_memory
 from siamfc_jax.data import pairs, prepared
-from siamfc_jax.network import saved_models
+from siamfc_jax.network.saved_models import load_model
 from siamfc_jax.signals import Stopped
 from siamfc_jax.training import loop, sgd
 
@@ -47,7 +48,13 @@ def parse(argv):
         metavar="MODEL",
         help="name or path of weights to start from; a narrower network starts inside this one",
     )
-    parser.add_argument("--teacher", metavar="MODEL", help="name or path of a network to imitate")
+    parser.add_argument(
+        "--teacher",
+        metavar="MODEL",
+        action="append",
+        default=[],
+        help="name or path of a network to imitate; several are averaged, their logits matched",
+    )
     parser.add_argument("--workers", type=int, default=0, help="processes that read, 0 for threads")
     parser.add_argument("--profile", type=int, default=0, metavar="STEPS", help="steps to trace")
     hosts = parser.add_argument_group("several hosts, where no cluster (TPU, Slurm) is detected")
@@ -90,7 +97,11 @@ def read_data(entries):
 def run(args):
     """Trains as the flags say."""
     recipe = config.from_arguments(config.TrainConfig(), args)
-    network = config.from_arguments(config.ModelConfig(), args)
+    init_from = load_model(args.init_from) if args.init_from else None
+    network = init_from.model_config if init_from else config.ModelConfig()
+    if "width" in args and "channels" not in args:
+        network = dataclasses.replace(network, channels=())  # which would override the width
+    network = config.from_arguments(network, args)
     for name in ("workers", "profile"):
         if getattr(args, name) < 0:
             raise ValueError(f"--{name} must not be negative, got {getattr(args, name)}")
@@ -109,8 +120,8 @@ def run(args):
         pathlib.Path(args.workdir),
         source,
         validation=validation,
-        init_from=saved_models.load_model(args.init_from) if args.init_from else None,
-        teacher=saved_models.load_model(args.teacher) if args.teacher else None,
+        init_from=init_from,
+        teachers=tuple(map(load_model, args.teacher)),
         workers=args.workers,
         profile=args.profile,
     )

@@ -10,8 +10,13 @@ import json
 import math
 
 
-def _setting(default, text):
-    return dataclasses.field(default=default, metadata={"help": text})
+def _setting(default, text, parse=None):
+    # `parse` makes the value from the words of a flag; by default the type of the default does.
+    return dataclasses.field(default=default, metadata={"help": text, "parse": parse})
+
+
+def _counts(text):
+    return tuple(int(count) for count in text.split(","))
 
 
 def _check(config, names, accepted, text):
@@ -32,8 +37,16 @@ class ModelConfig:
 
     width: float = _setting(1.0, "share of the paper's channels in every layer, (0, 1]")
     first_kernel: int = _setting(11, "side of the first layer's kernel, 11 or 7")
+    channels: tuple[int, ...] = _setting(
+        (), "output channels of the five layers as A,B,C,D,E, each even; overrides width", _counts
+    )
 
     def __post_init__(self):
+        object.__setattr__(self, "channels", tuple(self.channels))  # a list, if read from JSON
+        if self.channels and (
+            len(self.channels) != 5 or any(count < 2 or count % 2 for count in self.channels)
+        ):
+            raise ValueError(f"channels must be five even numbers, got {self.channels}")
         _check(self, "width", lambda value: 0 < value <= 1, "lie in (0, 1]")
         _check(self, "first_kernel", (7, 11).__contains__, "be 7 or 11")
 
@@ -100,6 +113,11 @@ class TrainConfig:
     batch_size: int = _setting(8, "pairs a step, over all devices")
     learning_rate: float = _setting(1e-2, "rate of the first epoch")
     final_learning_rate: float = _setting(1e-5, "rate of the last epoch; geometric in between")
+    cosine: bool = _setting(False, "let the rate fall as half a cosine, a little with every step")
+    warmup_steps: int = _setting(0, "steps over which the rate rises from 0 at the beginning")
+    ema_decay: float = _setting(
+        0.0, "decay of the exponential mean of the weights, which is then the model; 0 for none"
+    )
     momentum: float = _setting(0.9, "SGD momentum")
     weight_decay: float = _setting(5e-4, "decay of convolution kernels")
     max_gap: int = _setting(100, "largest distance in frames within a pair")
@@ -116,21 +134,26 @@ class TrainConfig:
     batch_negatives: float = _setting(
         0.0, "weight of every exemplar against the other searches of its batch"
     )
-    distillation: float = _setting(1.0, "weight of the teacher's logits, where there is a teacher")
+    distillation: float = _setting(1.0, "weight of the teachers' logits, if there is a teacher")
     save_every: int = _setting(500, "steps from one checkpoint to the next; each epoch ends in one")
     keep: int = _setting(3, "latest checkpoints to keep, beside the best")
+    steps_per_call: int = _setting(1, "steps that the device makes before the host hears of them")
     bfloat16: bool = _setting(False, "compute in bfloat16; parameters and loss stay float32")
     accumulate: int = _setting(1, "micro-batches whose gradients make one step")
     seed: int = _setting(0, "seed of everything random")
 
     def __post_init__(self):
-        counts = "epochs pairs_per_epoch batch_size max_gap save_every keep accumulate"
+        counts = (
+            "epochs pairs_per_epoch batch_size max_gap save_every keep accumulate steps_per_call"
+        )
         _check(self, counts, lambda value: value >= 1, "be at least 1")
         _check(self, "learning_rate final_learning_rate", lambda value: value > 0, "be positive")
         _check(self, "flip gray blur", lambda value: 0 <= value <= 1, "lie in [0, 1]")
-        _check(self, "momentum max_stretch", lambda value: 0 <= value < 1, "lie in [0, 1)")
+        _check(
+            self, "momentum max_stretch ema_decay", lambda value: 0 <= value < 1, "lie in [0, 1)"
+        )
         others = "weight_decay radius max_shift color_jitter contrast batch_negatives distillation"
-        _check(self, others + " seed", lambda value: value >= 0, "not be negative")
+        _check(self, others + " warmup_steps seed", lambda value: value >= 0, "not be negative")
 
 
 def add_arguments(parser: argparse.ArgumentParser, *classes) -> None:
@@ -146,7 +169,10 @@ def add_arguments(parser: argparse.ArgumentParser, *classes) -> None:
             kind = (
                 {"action": argparse.BooleanOptionalAction}
                 if isinstance(field.default, bool)
-                else {"type": type(field.default), "metavar": field.name.split("_")[-1].upper()}
+                else {
+                    "type": field.metadata["parse"] or type(field.default),
+                    "metavar": field.name.split("_")[-1].upper(),
+                }
             )
             group.add_argument(
                 "--" + field.name.replace("_", "-"),

@@ -31,7 +31,9 @@ BATCH_NORM_RATE = 0.05  # of the running statistics (vid_create_net.m)
 
 def channels(config: ModelConfig) -> tuple[int, ...]:
     """Returns the output channels of the five layers, each even for its two groups."""
-    return tuple(2 * max(1, round(count * config.width / 2)) for count in CHANNELS)
+    return config.channels or tuple(
+        2 * max(1, round(count * config.width / 2)) for count in CHANNELS
+    )
 
 
 def _convolve(
@@ -108,14 +110,17 @@ def init_variables(key: jax.Array, *, config: ModelConfig) -> dict:
     Returns:
       `{"params": {conv1.., bn1.., adjust}, "batch_stats": {bn1..}}`.
     """
-    images = jax.ShapeDtypeStruct((1, EXEMPLAR_SIZE, EXEMPLAR_SIZE, 3), jnp.float32)
-    embedding = Embedding(channels(config), config.first_kernel)
+    if isinstance(key, jax.core.Tracer):  # in `jax.eval_shape` and the like
+        return _init_variables(key, config)
     # LLVM's level 3, the default, takes 12 times as long as level 2 for JAX's random bits: seconds
     # for code that runs once.
-    variables = jax.jit(
-        lambda key: embedding.lazy_init(key, images),
-        compiler_options={"xla_backend_optimization_level": 2},
-    )(key)
+    options = {"xla_backend_optimization_level": 2}
+    return jax.jit(_init_variables, static_argnums=1, compiler_options=options)(key, config)
+
+
+def _init_variables(key, config):
+    images = jax.ShapeDtypeStruct((1, EXEMPLAR_SIZE, EXEMPLAR_SIZE, 3), jnp.float32)
+    variables = Embedding(channels(config), config.first_kernel).lazy_init(key, images)
     adjust_params = {"gain": jnp.float32(GAIN), "bias": jnp.float32(0)}
     return {**variables, "params": {**variables["params"], "adjust": adjust_params}}
 

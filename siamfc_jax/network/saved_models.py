@@ -161,8 +161,10 @@ def _read_checkpoint(folder: pathlib.Path) -> Model:
     with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
         settings = checkpointer.restore(folder / "config")
     state = _read_arrays(folder / "state")
-    variables = {key: state[key] for key in ("params", "batch_stats")}
-    return Model(variables, ModelConfig(**settings["model"]), TrackerConfig())
+    # The exponential mean of the weights is the model, if the run keeps one.
+    variables = {key: state.get("average", state)[key] for key in ("params", "batch_stats")}
+    tracker_config = TrackerConfig(**settings.get("tracker", {}))  # older runs wrote none
+    return Model(variables, ModelConfig(**settings["model"]), tracker_config)
 
 
 def _read_arrays(folder: pathlib.Path) -> Any:

@@ -40,9 +40,14 @@ def _assemble(path, convolutions, norms, *, gain, bias):
             f"{path} has {len(convolutions)} convolutions and {len(norms)} batch normalisations, "
             "expected 5 and 4"
         )
-    depth = np.atleast_1d(convolutions[0]["kernel"]).shape[-1]
-    network = ModelConfig(width=min(1.0, depth / model.CHANNELS[0]))
-    outputs = model.channels(network)
+    outputs = tuple(np.atleast_1d(layer["kernel"]).shape[-1] for layer in convolutions)
+    try:
+        network = ModelConfig(channels=outputs)
+    except ValueError as error:
+        raise ValueError(f"{path} is another network than the paper's: {error}") from error
+    by_width = ModelConfig(width=min(1.0, outputs[0] / model.CHANNELS[0]))
+    if model.channels(by_width) == outputs:
+        network = by_width
     inputs = (3, *outputs[:-1])
     params, batch_stats = {"adjust": {"gain": gain, "bias": bias}}, {}
     for index, layer in enumerate(convolutions):

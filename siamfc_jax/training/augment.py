@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import ArrayLike
 
 from siamfc_jax.config import TrainConfig
@@ -44,7 +45,18 @@ def random_crops(
     Returns:
       The network's inputs.
     """
-    return jax.vmap(lambda *pair: _random_pair(*pair, config=config))(keys, exemplar, search)
+
+    def augment(key, *patches):
+        return _random_pair(jax.random.wrap_key_data(key), *patches, config=config)
+
+    return lax.platform_dependent(
+        jax.random.key_data(keys),
+        exemplar,
+        search,
+        # One by one, so that what is left out of a pair, such as its blur, takes no time.
+        cpu=lambda *arrays: lax.map(lambda pair: augment(*pair), arrays),
+        default=jax.vmap(augment),
+    )
 
 
 def _random_pair(key, exemplar, search, *, config):
@@ -85,15 +97,18 @@ def _random_color(key, image, *, config):
     image = (mean + (image - mean) * contrast) * gain + shift[None, None, :]
     if config.blur > 0:
         strength = jax.random.uniform(strength_key, (), maxval=1 / 3)
-        blurred = _blur(image, strength)
-        image = jnp.where(jax.random.bernoulli(blur_key, config.blur), blurred, image)
+        chosen = jax.random.bernoulli(blur_key, config.blur)
+        image = lax.cond(chosen, _blur, lambda image, _: image, image, strength)
     return jnp.clip(image, 0, 255)
 
 
 def _blur(image, strength):
     """Smooths with [s, 1 - 2 s, s] along rows and columns, twice, at a distance of 1 and 2."""
-    for axis in (0, 1):
-        for distance in (1, 2):
+    height, width, depth = image.shape
+    # [H, W, 3] -> [H, W * 3]: long rows are fast, and a shift by n pixels is one by 3 n values.
+    image = image.reshape(height, width * depth)
+    for axis, step in ((0, 1), (1, depth)):
+        for distance in (step, 2 * step):
             back, ahead = (jnp.roll(image, by, axis) for by in (distance, -distance))
             image = (1 - 2 * strength) * image + strength * (back + ahead)
-    return image
+    return image.reshape(height, width, depth)

@@ -5,6 +5,7 @@ Each `checkpoints/STEP/` holds the whole training state and the settings of the 
 reads a model out of them.
 """
 
+import json
 import pathlib
 import shutil
 from collections.abc import Mapping
@@ -109,13 +110,14 @@ def _unwritable(manager, error):
     )
 
 
-def restore(manager: ocp.CheckpointManager, shapes: Any, settings: dict) -> Any:
+def restore(manager: ocp.CheckpointManager, shapes: Any, settings: dict, *, defaults: dict) -> Any:
     """Restores the latest training state, whatever number of devices it was saved on.
 
     Args:
       manager: from `open_manager`.
       shapes: a training state with `jax.ShapeDtypeStruct` in place of arrays.
       settings: of the run, group -> name -> value.
+      defaults: the same form, values of settings that older runs did not write.
 
     Returns:
       The state in NumPy arrays, or None if nothing has been saved.
@@ -127,9 +129,14 @@ def restore(manager: ocp.CheckpointManager, shapes: Any, settings: dict) -> Any:
     if step is None:
         return None
     saved = _read(manager, step, config=ocp.args.JsonRestore()).config
+    settings = json.loads(json.dumps(settings))  # tuples become lists, as they did on disk
+    defaults = json.loads(json.dumps(defaults))
     for group, values in settings.items():
+        if group not in saved:  # the run was begun before there was such a group
+            continue
         for name, value in values.items():
-            if (before := saved.get(group, {}).get(name)) != value:
+            before = saved[group].get(name, defaults.get(group, {}).get(name))
+            if before != value:
                 raise ValueError(
                     f"the run in {manager.directory.parent} has {name} {before}, got {value}; "
                     "go on with the same settings, or choose another --workdir"
