@@ -93,7 +93,7 @@ retrain-small: $(VENV)/.env
 		--output models/siamfc-small
 
 retrain: $(VENV)/.env
-	$(TRAIN) --workdir runs/full --init-from siamfc-small $(TAUGHT) --epochs 13 \
+	$(TRAIN) --workdir runs/full --init-from siamfc-small --width 1 --first-kernel 11 $(TAUGHT) --epochs 13 \
 		--learning-rate 5e-3 --final-learning-rate 4.23e-4
 	$(BIN)/python -m siamfc_jax.network.weights runs/full/checkpoints/2600 models/siamfc \
 		--scale-rate .3 --scale-penalty .985

@@ -97,11 +97,6 @@ def read_data(entries):
 def run(args):
     """Trains as the flags say."""
     recipe = config.from_arguments(config.TrainConfig(), args)
-    init_from = load_model(args.init_from) if args.init_from else None
-    network = init_from.model_config if init_from else config.ModelConfig()
-    if "width" in args and "channels" not in args:
-        network = dataclasses.replace(network, channels=())  # which would override the width
-    network = config.from_arguments(network, args)
     for name in ("workers", "profile"):
         if getattr(args, name) < 0:
             raise ValueError(f"--{name} must not be negative, got {getattr(args, name)}")
@@ -114,6 +109,11 @@ def run(args):
         weights = np.ones(len(held_out))
         validation = pairs.PairSource(held_out, weights, seed=0, max_gap=recipe.max_gap)
     sgd.connect(args.coordinator, args.num_processes, args.process_id)
+    init_from = load_model(args.init_from) if args.init_from else None
+    network = init_from.model_config if init_from else config.ModelConfig()
+    if "width" in args and "channels" not in args:
+        network = dataclasses.replace(network, channels=())  # which would override the width
+    network = config.from_arguments(network, args)
     loop.fit(
         recipe,
         network,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
@@ -104,11 +105,11 @@ def _random_color(key, image, *, config):
 
 def _blur(image, strength):
     """Smooths with [s, 1 - 2 s, s] along rows and columns, twice, at a distance of 1 and 2."""
-    height, width, depth = image.shape
-    # [H, W, 3] -> [H, W * 3]: long rows are fast, and a shift by n pixels is one by 3 n values.
-    image = image.reshape(height, width * depth)
-    for axis, step in ((0, 1), (1, depth)):
-        for distance in (step, 2 * step):
-            back, ahead = (jnp.roll(image, by, axis) for by in (distance, -distance))
-            image = (1 - 2 * strength) * image + strength * (back + ahead)
-    return image.reshape(height, width, depth)
+    # Both distances are one circulant matrix. As shifted sums, XLA on a CPU fuses the four passes
+    # into one and computes 81 pixels for each; a matmul takes a tenth of that time.
+    same = np.eye(len(image), dtype=np.float32)
+    near, far = (np.roll(same, by, 0) + np.roll(same, -by, 0) for by in (1, 2))
+    rest = 1 - 2 * strength
+    matrix = rest**2 * same + rest * strength * (near + far) + strength**2 * (near @ far)
+    rows = jnp.einsum("ih,hwc->iwc", matrix, image, precision="highest")
+    return jnp.einsum("jw,iwc->ijc", matrix, rows, precision="highest")

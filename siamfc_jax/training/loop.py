@@ -402,9 +402,8 @@ def _report_rates(run, call):
         start = time.perf_counter()
         count = sum(1 for _ in stream)
         loader = count * size / (time.perf_counter() - start)
-    # A copy, which is donated: the caller returns the state.
-    state = jax.tree.map(lambda array: np.array(array.addressable_data(0)), call.state)
-    state = sgd.replicate(state)
+    # A copy, which the steps may give away: the caller returns the state.
+    state = sgd.replicate(jax.tree.map(lambda array: array.addressable_data(0), call.state))
     start = time.perf_counter()
     for _ in range(MEASURED_STEPS):
         state, *_ = run.steps(state, run.teachers, batches, np.float32(0))

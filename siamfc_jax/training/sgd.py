@@ -120,9 +120,7 @@ def create_state(
 ) -> TrainState:
     """Returns the state of a run that starts from `variables`."""
     params, batch_stats = variables["params"], variables["batch_stats"]
-    # A copy, as the state is donated and no buffer may be in it twice.
-    average = {"params": params, "batch_stats": batch_stats}
-    average = jax.tree.map(jnp.copy, average) if config.ema_decay else None
+    average = {"params": params, "batch_stats": batch_stats} if config.ema_decay else None
     return TrainState(jnp.int32(0), params, batch_stats, optimizer.init(params), average)
 
 
@@ -327,7 +325,9 @@ def parallelize(step: Callable, *, devices: Sequence[jax.Device] | None = None) 
 
 
 def replicate(tree: Any, *, devices: Sequence[jax.Device] | None = None) -> Any:
-    """Puts arrays onto every local device, where a parallel step expects and leaves them."""
+    """Copies arrays onto every local device, where a parallel step expects and leaves them."""
+    # A copy of its own for each leaf, because a parallel step gives the buffers of its state away.
+    tree = jax.tree.map(jnp.copy, tree)
     mesh = Mesh(np.array(devices or jax.local_devices()), AXIS)
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
