@@ -94,7 +94,8 @@ retrain-small: $(VENV)/.env ## siamfc-small from random numbers, from $(TRACKS) 
 		--output models/siamfc-small
 
 retrain: $(VENV)/.env ## siamfc, which begins inside siamfc-small; docs/models.md has the times
-	$(TRAIN) --workdir runs/full --init-from siamfc-small $(TAUGHT) --epochs 13 \
+	$(TRAIN) --workdir runs/full --init-from siamfc-small --width 1 --first-kernel 11 \
+		$(TAUGHT) --epochs 13 \
 		--learning-rate 5e-3 --final-learning-rate 4.23e-4
 	$(BIN)/siamfc convert runs/full/checkpoints/2600 models/siamfc \
 		--scale-rate .3 --scale-penalty .985

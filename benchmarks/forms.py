@@ -19,7 +19,7 @@ import jax
 from siamfc_jax.compilation import keep_memory
 from siamfc_jax.data.sequences import select_sequences
 from siamfc_jax.evaluation import benchmarks, measures, runner
-from siamfc_jax.network import checkpoints
+from siamfc_jax.network import saved_models
 from siamfc_jax.tracking import tracker
 
 
@@ -43,7 +43,7 @@ def main(argv=None) -> int:
     sequences = select_sequences(
         benchmarks.BENCHMARKS[args.benchmark].read(args.data), args.sequences
     )
-    model = checkpoints.load_model(args.weights)
+    model = saved_models.load_model(args.weights)
     ours = follow_all(model, sequences)
     jax.clear_caches()
     with mock.patch.object(

@@ -22,7 +22,8 @@ from siamfc_jax import config
 from siamfc_jax.compilation import keep_compiled
 from siamfc_jax.evaluation import measures, runner
 from siamfc_jax.evaluation.benchmarks import BENCHMARKS
-from siamfc_jax.network.checkpoints import load_model, read_metrics
+from siamfc_jax.network.run_folders import read_metrics
+from siamfc_jax.network.saved_models import load_model
 from siamfc_jax.tracking import tracker
 
 

@@ -21,7 +21,7 @@ from siamfc_jax import config  # noqa: E402
 from siamfc_jax.compilation import keep_compiled  # noqa: E402
 from siamfc_jax.data.layouts import read_otb  # noqa: E402
 from siamfc_jax.evaluation import metrics  # noqa: E402
-from siamfc_jax.network.checkpoints import load_model  # noqa: E402
+from siamfc_jax.network.saved_models import load_model  # noqa: E402
 from siamfc_jax.tracking import tracker  # noqa: E402
 from siamfc_jax.training import calibration, occlusion  # noqa: E402
 
@@ -51,7 +51,7 @@ def measure(clip, boxes, confidences, lost):
         "labels": labels,
         "lost": lost,
         "confidence": confidences,
-        "after": overlaps[after & (clip.sight == 1)],
+        "after": overlaps[after & (clip.visibility == 1)],
         "false finds": np.array([np.sum(labels[finds] == 0)]),
         "wait": np.array([first[0] if len(first) and not lost[GAP[0] - 1] else np.nan]),
     }

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from siamfc_jax import config
 from siamfc_jax.compilation import keep_memory
 from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE
-from siamfc_jax.network import checkpoints, convolution, model
+from siamfc_jax.network import convolution, model, saved_models
 from siamfc_jax.tracking import peaks, roi, search, tracker
 
 
@@ -108,11 +108,11 @@ def main(argv=None) -> int:
     args = parser.parse_args(argv)
     keep_memory()  # as track.py does
     if args.weights:
-        loaded = checkpoints.load_model(args.weights)
+        loaded = saved_models.load_model(args.weights)
     else:
         network = config.from_arguments(config.ModelConfig(), args)
         variables = model.init_variables(jax.random.key(0), config=network)
-        loaded = checkpoints.Model(variables, network, config.TrackerConfig())
+        loaded = saved_models.Model(variables, network, config.TrackerConfig())
     params = tracker.prepare(loaded)
     settings = config.from_arguments(config.TrackerConfig(), args)
     square = jnp.ones((2048, 2048))

@@ -14,9 +14,9 @@ _HOME = {
     "ModelConfig": "config",
     "TrackerConfig": "config",
     "TrainConfig": "config",
-    "Model": "network.checkpoints",
-    "load_model": "network.checkpoints",
-    "save_model": "network.checkpoints",
+    "Model": "network.saved_models",
+    "load_model": "network.saved_models",
+    "save_model": "network.saved_models",
     "State": "tracking.tracker",
     "Tracker": "tracking.tracker",
     "init": "tracking.tracker",
@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
     from siamfc_jax.config import ModelConfig, TrackerConfig, TrainConfig
     from siamfc_jax.media.box_files import box_writer
     from siamfc_jax.media.video import open_source, video_writer
-    from siamfc_jax.network.checkpoints import Model, load_model, save_model
+    from siamfc_jax.network.saved_models import Model, load_model, save_model
     from siamfc_jax.tracking.loop import follow
     from siamfc_jax.tracking.tracker import State, Tracker, init, prepare, step, track_clip
 

@@ -11,10 +11,17 @@ import math
 from typing import ClassVar
 
 
-def _setting(default, text, unit=None, choices=None):
-    """Makes a field; the help shows `unit` as the placeholder of its value, or its choices."""
-    metadata = {"help": text, "unit": unit, "choices": choices}
+def _setting(default, text, unit=None, choices=None, parse=None):
+    """Makes a field; the help shows `unit` as the placeholder of its value, or its choices.
+
+    `parse` makes the value from the words of a flag; by default the type of the default does.
+    """
+    metadata = {"help": text, "unit": unit, "choices": choices, "parse": parse}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def _counts(text):
+    return tuple(int(count) for count in text.split(","))
 
 
 def _check(config, names, accepted, text):
@@ -38,8 +45,19 @@ class ModelConfig:
         1.0, "share of the paper's channels in every layer, (0, 1]", unit="SHARE"
     )
     first_kernel: int = _setting(11, "side of the first layer's kernel", choices=(11, 7))
+    channels: tuple[int, ...] = _setting(
+        (),
+        "output channels of the five layers, each even; overrides width",
+        unit="A,B,C,D,E",
+        parse=_counts,
+    )
 
     def __post_init__(self):
+        object.__setattr__(self, "channels", tuple(self.channels))  # a list, if read from JSON
+        if self.channels and (
+            len(self.channels) != 5 or any(count < 2 or count % 2 for count in self.channels)
+        ):
+            raise ValueError(f"channels must be five even numbers, got {self.channels}")
         _check(self, "width", lambda value: 0 < value <= 1, "lie in (0, 1]")
         _check(self, "first_kernel", (7, 11).__contains__, "be 7 or 11")
 
@@ -120,6 +138,15 @@ class TrainConfig:
     final_learning_rate: float = _setting(
         1e-5, "rate of the last epoch; geometric in between", unit="RATE"
     )
+    cosine: bool = _setting(False, "let the rate fall as half a cosine, a little with every step")
+    warmup_steps: int = _setting(
+        0, "steps over which the rate rises from 0 at the beginning", unit="STEPS"
+    )
+    ema_decay: float = _setting(
+        0.0,
+        "decay of the exponential mean of the weights, which is then the model; 0 for none",
+        unit="FACTOR",
+    )
     momentum: float = _setting(0.9, "SGD momentum", unit="FACTOR")
     weight_decay: float = _setting(5e-4, "decay of convolution kernels", unit="FACTOR")
     max_gap: int = _setting(100, "largest distance in frames within a pair", unit="FRAMES")
@@ -143,24 +170,31 @@ class TrainConfig:
         0.0, "weight of every exemplar against the other searches of its batch", unit="WEIGHT"
     )
     distillation: float = _setting(
-        1.0, "weight of the teacher's logits, where there is a teacher", unit="WEIGHT"
+        1.0, "weight of the teachers' logits, if there is a teacher", unit="WEIGHT"
     )
     save_every: int = _setting(
         500, "steps from one checkpoint to the next; each epoch ends in one", unit="STEPS"
     )
     keep: int = _setting(3, "latest checkpoints to keep, beside the best", unit="N")
+    steps_per_call: int = _setting(
+        1, "steps that the device makes before the host hears of them", unit="STEPS"
+    )
     bfloat16: bool = _setting(False, "compute in bfloat16; parameters and loss stay float32")
     accumulate: int = _setting(1, "micro-batches whose gradients make one step", unit="N")
     seed: int = _setting(0, "seed of everything random", unit="N")
 
     def __post_init__(self):
-        counts = "epochs pairs_per_epoch batch_size max_gap save_every keep accumulate"
+        counts = (
+            "epochs pairs_per_epoch batch_size max_gap save_every keep accumulate steps_per_call"
+        )
         _check(self, counts, lambda value: value >= 1, "be at least 1")
         _check(self, "learning_rate final_learning_rate", lambda value: value > 0, "be positive")
         _check(self, "flip gray blur", lambda value: 0 <= value <= 1, "lie in [0, 1]")
-        _check(self, "momentum max_stretch", lambda value: 0 <= value < 1, "lie in [0, 1)")
+        _check(
+            self, "momentum max_stretch ema_decay", lambda value: 0 <= value < 1, "lie in [0, 1)"
+        )
         others = "weight_decay radius max_shift color_jitter contrast batch_negatives distillation"
-        _check(self, others + " seed", lambda value: value >= 0, "not be negative")
+        _check(self, others + " warmup_steps seed", lambda value: value >= 0, "not be negative")
 
 
 def add_arguments(parser: argparse.ArgumentParser, config, description=None) -> None:
@@ -179,7 +213,11 @@ def add_arguments(parser: argparse.ArgumentParser, config, description=None) -> 
         kind = (
             {"action": argparse.BooleanOptionalAction}
             if isinstance(default, bool)
-            else {"type": type(default), "metavar": field.metadata["unit"], "choices": choices}
+            else {
+                "type": field.metadata["parse"] or type(default),
+                "metavar": field.metadata["unit"],
+                "choices": choices,
+            }
         )
         group.add_argument(
             _flag(field.name),

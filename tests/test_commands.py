@@ -17,7 +17,7 @@ import tiny_networks
 import siamfc_jax
 from siamfc_jax.commands import models, shell, track
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.network.checkpoints import Model, save_model
+from siamfc_jax.network.saved_models import Model, save_model
 from siamfc_jax.signals import Stopped
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -13,7 +13,7 @@ import tiny_networks
 from siamfc_jax.commands import shell
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.media import video
-from siamfc_jax.network import checkpoints
+from siamfc_jax.network import saved_models
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -66,9 +66,9 @@ def test_python_runs(page, monkeypatch, tmp_path):
     """Runs a page's blocks one after the other, with a tiny network for the shipped one."""
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
     variables = tiny_networks.variables()
-    network = checkpoints.Model(variables, tiny_networks.CONFIG, TrackerConfig(num_scales=1))
-    checkpoints.save_model(tmp_path / "siamfc-small", network)
-    monkeypatch.setattr(checkpoints, "PRETRAINED", tmp_path)
+    network = saved_models.Model(variables, tiny_networks.CONFIG, TrackerConfig(num_scales=1))
+    saved_models.save_model(tmp_path / "siamfc-small", network)
+    monkeypatch.setattr(saved_models, "PRETRAINED", tmp_path)
     frames = np.random.default_rng(0).integers(0, 255, (3, 144, 176, 3), np.uint8)
     np.save(tmp_path / "clip.npy", frames)
     with video.video_writer(tmp_path / "clip.mp4", frames[0].shape, fps=10) as write:

@@ -29,7 +29,7 @@ MAY_IMPORT = {
 # A package that is slow to import or apt to change stays behind one border.
 ONLY_IN = {
     "optax": {"sgd"},
-    "orbax": {"checkpoints"},
+    "orbax": {"checkpoints", "saved_models"},
     "tensorboardX": {"logs"},
     "tensorflow_datasets": {"builder", "prepared", "shards", "image_sets"},
     "imageio_ffmpeg": {"video"},

@@ -7,7 +7,7 @@ import pathlib
 from siamfc_jax import config, network
 from siamfc_jax.config import TrackerConfig
 
-PRETRAINED = pathlib.Path(network.__path__[0]) / "pretrained"  # as in network/checkpoints.py
+PRETRAINED = pathlib.Path(network.__path__[0]) / "pretrained"  # as in network/saved_models.py
 DEFAULT_MODEL = "siamfc-small"
 
 

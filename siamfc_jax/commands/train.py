@@ -8,6 +8,7 @@ sets are mixed by the weight of their tracks, and so are the sources within a se
     siamfc train --workdir runs/b --data GOT-10k/train --data crops:0.3,drones:0.1
 """
 
+import dataclasses
 import logging
 import pathlib
 
@@ -45,7 +46,10 @@ def add_arguments(parser, words) -> None:
         metavar="NAME|PATH",
         help="model to start from; a narrower network starts inside this one",
     )
-    flag("--teacher", metavar="NAME|PATH", help="model to imitate")
+    flag(
+        "--teacher", action="append", default=[], metavar="NAME|PATH",
+        help="model to imitate; several are averaged, their logits matched; repeatable",
+    )  # fmt: skip
     flag(
         "--workers", type=int, default=0, metavar="N",
         help="processes that read, 0 for threads (default: 0)",
@@ -76,7 +80,25 @@ def check(args) -> None:
     if not args.teacher:
         flags.refuse(args, "distillation", "weighs the teacher's logits; give --teacher as well")
     config.from_arguments(config.TrainConfig(), args)
-    config.from_arguments(config.ModelConfig(), args)
+    network_settings(config.ModelConfig(), args)
+
+
+def network_settings(base: config.ModelConfig, args) -> config.ModelConfig:
+    """Returns the network that the flags ask for.
+
+    Args:
+      base: network of `--init-from`, or the paper's.
+      args: the flags.
+
+    Returns:
+      The base with the flags put in.
+
+    Raises:
+      ValueError: a value is out of range.
+    """
+    if "width" in args and "channels" not in args:
+        base = dataclasses.replace(base, channels=())  # which would override the width
+    return config.from_arguments(base, args)
 
 
 def run(args) -> None:
@@ -91,7 +113,6 @@ def run(args) -> None:
       Stopped: a signal came, and the run was saved.
     """
     recipe = config.from_arguments(config.TrainConfig(), args)
-    network = config.from_arguments(config.ModelConfig(), args)
     for name in ("absl", "asyncio"):
         # Orbax reports the errors of its threads there, page by page, before it raises them.
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -105,14 +126,16 @@ def run(args) -> None:
     if held_out := mixture.read_held_out(args.data, args.validation):
         validation = pairs.PairSource(*held_out, seed=0, max_gap=recipe.max_gap)
     sgd.connect(args.coordinator, args.num_processes, args.process_id)
+    init_from = load_model(args.init_from) if args.init_from else None
+    base = init_from.model_config if init_from else config.ModelConfig()
     loop.fit(
         recipe,
-        network,
+        network_settings(base, args),
         pathlib.Path(args.workdir),
         source,
         validation=validation,
-        init_from=load_model(args.init_from) if args.init_from else None,
-        teacher=load_model(args.teacher) if args.teacher else None,
+        init_from=init_from,
+        teachers=tuple(map(load_model, args.teacher)),
         workers=args.workers,
         profile=args.profile,
     )

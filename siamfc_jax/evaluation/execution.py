@@ -13,7 +13,7 @@ from siamfc_jax.data.sequences import Sequence
 from siamfc_jax.evaluation import batched, protocols
 from siamfc_jax.evaluation.plan import Plan
 from siamfc_jax.files import write_whole
-from siamfc_jax.network.checkpoints import load_model
+from siamfc_jax.network.saved_models import load_model
 from siamfc_jax.tracking import tracker
 
 

@@ -11,7 +11,7 @@ from siamfc_jax.data.sequences import Sequence
 from siamfc_jax.evaluation import opencv_trackers, runner
 from siamfc_jax.evaluation.benchmarks import Benchmark
 from siamfc_jax.evaluation.protocols import OPE, WITHOUT_RESTARTS, Protocol
-from siamfc_jax.network.checkpoints import checksum, load_model
+from siamfc_jax.network.saved_models import checksum, load_model
 from siamfc_jax.tracking import tracker
 
 

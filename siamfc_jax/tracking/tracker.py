@@ -25,7 +25,7 @@ from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import check_frame
 from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE, center_of, check_box, make_box
 from siamfc_jax.network import model
-from siamfc_jax.network.checkpoints import Model, load_model
+from siamfc_jax.network.saved_models import Model, load_model
 from siamfc_jax.tracking.confidence import update_confidence
 from siamfc_jax.tracking.peaks import best_scale, find_peak, move, resize
 from siamfc_jax.tracking.redetection import with_redetection
@@ -38,7 +38,7 @@ def prepare(loaded: Model) -> dict:
     """Folds batch normalisation and moves the parameters to the device.
 
     Args:
-      loaded: model, from `checkpoints.load_model`.
+      loaded: model, from `saved_models.load_model`.
 
     Returns:
       The folded network parameters, which all functions here take as `params`.
@@ -263,7 +263,7 @@ class Tracker:
         """Loads a model.
 
         Args:
-          weights: name or path of a model, see `checkpoints.load_model`; or a `Model`.
+          weights: name or path of a model, see `saved_models.load_model`; or a `Model`.
           config: settings in place of the model's own.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Fits the confidence of a model to clips whose object is gone for a while.
+"""Fits the confidence of a model on clips whose object is out of sight for a while.
 
 `siamfc calibrate` is the command. The clips are made of held-out tracks (occlusion.py); the
 numbers turn a score into a confidence (confidence.py).
@@ -11,8 +11,9 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from siamfc_jax.config import TrackerConfig
 from siamfc_jax.evaluation import metrics
-from siamfc_jax.network.checkpoints import Model
+from siamfc_jax.network.saved_models import Model
 from siamfc_jax.tracking import tracker
 from siamfc_jax.tracking.confidence import relative_score
 from siamfc_jax.training import occlusion
@@ -20,32 +21,34 @@ from siamfc_jax.training import occlusion
 LENGTH, GAP = 40, range(12, 26)
 
 
-def label(clip, boxes):
-    """Says in which frames a tracker is on its object.
+def label(clip: occlusion.OccludedClip, boxes: np.ndarray) -> np.ndarray:
+    """Labels the frames in which a tracker is on its object.
 
     Args:
-      clip: `occlusion.Clip` of T frames.
-      boxes: f32[T, 4] of a tracker.
+      clip: `occlusion.OccludedClip` of T frames.
+      boxes: f32[T, 4] that a tracker gave.
 
     Returns:
       f64[T]: 1 where at least half of the object can be seen and the overlap is at least
       .5; 0 where nothing can be seen, or the overlap is below .1; NaN between.
     """
     overlaps = metrics.iou(boxes, clip.boxes)
-    on = (overlaps >= 0.5) & (clip.sight >= 0.5)
-    return np.where(on, 1.0, np.where((clip.sight == 0) | (overlaps < 0.1), 0.0, np.nan))
+    on = (overlaps >= 0.5) & (clip.visibility >= 0.5)
+    return np.where(on, 1.0, np.where((clip.visibility == 0) | (overlaps < 0.1), 0.0, np.nan))
 
 
-def measure(params, clip, *, config):
+def measure(
+    params: dict, clip: occlusion.OccludedClip, *, config: TrackerConfig
+) -> tuple[np.ndarray, np.ndarray]:
     """Tracks a clip.
 
     Args:
-      params: of `tracker.prepare`.
-      clip: `occlusion.Clip` of T frames.
+      params: folded network parameters, from `tracker.prepare`.
+      clip: `occlusion.OccludedClip` of T frames.
       config: settings of the tracker.
 
     Returns:
-      (f64[T - 1, 2] score and share of the own response, f64[T - 1] of `label`).
+      (f64[T - 1, 2] score and share of the own response, f64[T - 1] from `label`).
     """
     state = tracker.init(params, clip.frames[0], clip.boxes[0], config=config)
     outputs = tracker.scan_frames(params, state, clip.frames[1:], config=config)
@@ -55,8 +58,8 @@ def measure(params, clip, *, config):
     return np.stack([scores, shares], axis=1).astype(np.float64), labels
 
 
-def fit(features, labels):
-    """Fits a logistic function, both labels weighing the same.
+def fit(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
+    """Fits a logistic function; both labels weigh the same.
 
     Args:
       features: f64[n, d].
@@ -66,7 +69,7 @@ def fit(features, labels):
       (weights f64[d], bias).
 
     Raises:
-      ValueError: there are not both labels.
+      ValueError: only one of the two labels occurs.
     """
     if len(set(labels)) < 2:
         raise ValueError(
@@ -77,17 +80,19 @@ def fit(features, labels):
     inputs = np.hstack([(features - mean) / spread, np.ones((len(features), 1))])
     balance = 0.5 / np.where(labels == 1, np.mean(labels == 1), np.mean(labels == 0)) / len(labels)
     weights = np.zeros(inputs.shape[1])
-    for _ in range(30):  # Newton's steps; a little decay, where one line parts the labels
-        found = 1 / (1 + np.exp(-inputs @ weights))
-        slope = inputs.T @ (balance * (found - labels)) + 1e-3 * weights
-        curve = (inputs.T * (balance * found * (1 - found))) @ inputs + 1e-3 * np.eye(len(weights))
+    for _ in range(30):  # Newton iterations; the small L2 term keeps separable data finite
+        predicted = 1 / (1 + np.exp(-inputs @ weights))
+        slope = inputs.T @ (balance * (predicted - labels)) + 1e-3 * weights
+        curve = (inputs.T * (balance * predicted * (1 - predicted))) @ inputs + 1e-3 * np.eye(
+            len(weights)
+        )
         weights = weights - np.linalg.solve(curve, slope)
     slopes = weights[:-1] / spread
     return slopes, float(weights[-1] - slopes @ mean)
 
 
-def area_under_curve(values, labels) -> float:
-    """Returns how often a value of label 1 is above one of label 0 (ROC AUC).
+def area_under_curve(values: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the probability that a value of label 1 exceeds one of label 0 (ROC AUC).
 
     Args:
       values: f64[n].

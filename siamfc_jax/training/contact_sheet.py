@@ -1,6 +1,6 @@
-"""Draws random training samples on one picture: wrong boxes are seen at once.
+"""Draws random training samples on one picture, so that wrong boxes are seen at once.
 
-Each sample is an exemplar and a search crop as training draws them, but for the random
+Each sample is an exemplar and a search crop as training draws them, without the random
 shift, stretch and colour; boxes are yellow, the positive cells of the label green.
 """
 
@@ -10,6 +10,7 @@ import numpy as np
 from siamfc_jax.config import TrainConfig
 from siamfc_jax.data import pairs
 from siamfc_jax.data.patches import cut_patch, patch_box
+from siamfc_jax.data.sequences import Sequence
 from siamfc_jax.geometry import EXEMPLAR_SIZE, PATCH_SIZE, STRIDE, TRAIN_SEARCH_SIZE
 from siamfc_jax.training.losses import response_labels
 
@@ -18,13 +19,13 @@ CAPTION = 14  # px below each sample
 RESPONSE_SIZE = 15  # cells of a training response
 
 
-def draw_sample(track, frames, *, radius):
+def draw_sample(track: Sequence, frames: np.ndarray, *, radius: float) -> np.ndarray:
     """Draws one training sample.
 
     Args:
       track: Sequence.
-      frames: i64[2] which of its frames is the exemplar and which the search.
-      radius: of positive labels in search pixels.
+      frames: i64[2] indices of its frames that give the exemplar and the search.
+      radius: distance up to which cells are positive, in search pixels.
 
     Returns:
       u8[253, 366, 3] RGB.
@@ -53,14 +54,16 @@ def _cut(track, frame, size):
     return cv2.rectangle(patch, *corners, YELLOW, 1)[start : start + size, start : start + size]
 
 
-def draw_sheet(sequences, *, rows: int, columns: int, config: TrainConfig):
-    """Draws random samples, of different tracks as long as there are any.
+def draw_sheet(
+    sequences: list[Sequence], *, rows: int, columns: int, config: TrainConfig
+) -> np.ndarray:
+    """Draws random samples; a track comes a second time only after all others came once.
 
     Args:
-      sequences: of `Sequence`.
+      sequences: `data.sequences.Sequence`s.
       rows: of samples.
       columns: of samples.
-      config: of training; its seed chooses the samples.
+      config: of the training; its seed chooses the samples.
 
     Returns:
       u8[H, W, 3] RGB.

@@ -23,7 +23,7 @@ import tiny_networks
 import track
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.media import video
-from siamfc_jax.network.checkpoints import Model, save_model
+from siamfc_jax.network.saved_models import Model, save_model
 
 pytest.importorskip("starlette", reason="needs pip install -r requirements-web.txt")
 pytest.importorskip("uvicorn", reason="needs pip install -r requirements-web.txt")

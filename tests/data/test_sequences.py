@@ -3,22 +3,9 @@
 import cv2
 import numpy as np
 import pytest
+from tiny_layouts import make_got10k, write_boxes, write_images
 
 from siamfc_jax.data import layouts, otb_table, sequences
-
-
-def write_images(folder, numbers, *, digits=4, suffix=".jpg", size=(12, 16)):
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in numbers:
-        image = np.full((*size, 3), number % 250, np.uint8)
-        assert cv2.imwrite(str(folder / f"{number:0{digits}d}{suffix}"), image)
-
-
-def write_boxes(path, count, *, separator=",", end="\n"):
-    """Writes boxes `i, 2, 5, 6` for i = 1, 2, ..."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [separator.join(map(str, (i, 2, 5, 6))) for i in range(1, count + 1)]
-    path.write_bytes((end.join(lines) + end).encode())
 
 
 def test_otb_layout(tmp_path):
@@ -108,13 +95,6 @@ def test_a_damaged_image_is_named(tmp_path):
     (sequence,) = layouts.read_otb(tmp_path)
     with pytest.raises(ValueError, match=r"cannot read image .*0001.jpg \(it is damaged or no"):
         sequence.frames[0]
-
-
-def make_got10k(root, split="val", name="GOT-10k_Val_000001", *, count=4, boxes=4):
-    write_images(root / split / name, range(1, count + 1), digits=8)
-    write_boxes(root / split / name / "groundtruth.txt", boxes)
-    (root / split / "list.txt").write_text(name + "\n")
-    return root / split / name
 
 
 def test_got10k_layout(tmp_path):

@@ -10,7 +10,8 @@ import sys
 import numpy as np
 import pytest
 import tiny_networks
-from test_evaluate import truth, weights, write_frames  # noqa: F401 (a fixture)
+from compilations import compilations
+from square_videos import truth, write_frames
 
 import evaluate
 from siamfc_jax.commands import shell
@@ -18,8 +19,7 @@ from siamfc_jax.config import TrackerConfig
 from siamfc_jax.data import otb_table
 from siamfc_jax.data.layouts import read_got10k, read_otb, read_vot
 from siamfc_jax.evaluation import adapters, protocols, vot_files
-from siamfc_jax.network.checkpoints import Model
-from siamfc_jax.tracking import tracker
+from siamfc_jax.network.saved_models import Model
 from siamfc_jax.tracking.tracker import Tracker
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -92,7 +92,7 @@ def test_otb_numbers_equal_got10k(tmp_path):
 
 @needs("got10k", "got10k")
 @pytest.mark.filterwarnings("ignore")
-def test_got10k_runs_our_tracker(tmp_path, weights):  # noqa: F811
+def test_got10k_runs_our_tracker(tmp_path, weights):
     from got10k.experiments import ExperimentGOT10k
 
     for number in (1, 2):
@@ -139,7 +139,7 @@ def test_got10k_runs_our_tracker(tmp_path, weights):  # noqa: F811
 
 
 @needs("vot", "vot-toolkit")
-def test_vot_toolkit_runs_our_tracker(tmp_path, weights, capsys):  # noqa: F811
+def test_vot_toolkit_runs_our_tracker(tmp_path, weights, capsys):
     sequences = tmp_path / "sequences"
     for name, count in {"bag": 12, "ball": 14}.items():
         write_frames(sequences / name / "color", count, digits=8)
@@ -232,9 +232,9 @@ def test_missing_weights_are_an_error(capsys):
 def test_warmed_up_nothing_is_compiled_for_an_object_of_any_size():
     ours = Tracker(Model(tiny_networks.pixels(128.0), tiny_networks.CONFIG, TrackerConfig()))
     adapters.warm_up(ours, (700, 300))
-    compiled = tracker.init._cache_size(), tracker.step._cache_size()
     frame = np.zeros((300, 700, 3), np.uint8)
-    for box in ([5, 5, 9, 9], [340, 140, 60, 50], [100, 50, 150, 150], [0, 0, 700, 300]):
-        ours.init(frame, box)
-        ours.update(frame)
-    assert (tracker.init._cache_size(), tracker.step._cache_size()) == compiled
+    with compilations("init", "step") as compiled:
+        for box in ([5, 5, 9, 9], [340, 140, 60, 50], [100, 50, 150, 150], [0, 0, 700, 300]):
+            ours.init(frame, box)
+            ours.update(frame)
+    assert not compiled

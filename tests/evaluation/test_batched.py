@@ -7,7 +7,7 @@ import tiny_networks
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.data.sequences import Sequence
 from siamfc_jax.evaluation import batched, runner
-from siamfc_jax.network.checkpoints import Model
+from siamfc_jax.network.saved_models import Model
 from siamfc_jax.tracking import tracker
 
 CONFIG = TrackerConfig(num_scales=1)

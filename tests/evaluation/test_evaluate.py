@@ -10,38 +10,13 @@ import cv2
 import numpy as np
 import pytest
 import tiny_networks
+from square_videos import SETTINGS, truth, write_frames
 
 import evaluate
-from siamfc_jax.config import TrackerConfig
 from siamfc_jax.evaluation import execution
-from siamfc_jax.network.checkpoints import Model, save_model
+from siamfc_jax.network.saved_models import Model, save_model
 
 LENGTHS = {"Deer": 4, "Girl": 6}
-SETTINGS = TrackerConfig(num_scales=1)
-
-
-def write_frames(folder, count, *, digits=4):
-    """A bright square of 16 px on noise, moving 2 px a frame."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for number in range(1, count + 1):
-        frame = rng.integers(0, 60, (48, 64, 3), np.uint8)
-        frame[16:32, 8 + 2 * number : 24 + 2 * number] = 220
-        cv2.imwrite(str(folder / f"{number:0{digits}d}.jpg"), frame)
-
-
-def truth(count, *, first):
-    """Returns lines of the true boxes; `first` is the number of the first pixel."""
-    boxes = [(8 + 2 * n + first, 16 + first, 16, 16) for n in range(1, count + 1)]
-    return "".join(",".join(map(str, box)) + "\n" for box in boxes)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """A model folder of a tiny net that matches pixels."""
-    path = tmp_path_factory.mktemp("weights") / "tiny"
-    save_model(path, Model(tiny_networks.pixels(30), tiny_networks.CONFIG, SETTINGS))
-    return str(path)
 
 
 @pytest.fixture(scope="module")

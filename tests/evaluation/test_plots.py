@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from test_measures import BOXES, make_run
+from still_tracker import BOXES, make_run
 
 from siamfc_jax.evaluation import html_report, measures, plots
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from any_text import contents
 from hypothesis import given, settings
-from test_groundtruth import contents
 
 from siamfc_jax.evaluation import results, runner, vot_files
 

@@ -1,6 +1,6 @@
 """Tables of one tracker and of several, as text."""
 
-from test_measures import make_run
+from still_tracker import make_run
 
 from siamfc_jax.evaluation import measures, tables
 

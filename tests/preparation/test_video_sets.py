@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from any_text import contents
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_groundtruth import contents
 from training_trees import make_coco, make_got10k, make_vid, make_voc, write_image, write_text
 
 from siamfc_jax.preparation.video_sets import READERS

@@ -20,7 +20,7 @@ import track
 from siamfc_jax.config import ModelConfig, TrackerConfig
 from siamfc_jax.media import video
 from siamfc_jax.network import model
-from siamfc_jax.network.checkpoints import Model, save_model
+from siamfc_jax.network.saved_models import Model, save_model
 
 ROOT = pathlib.Path(track.__file__).parent
 COUNT, HEIGHT, WIDTH = 6, 60, 82

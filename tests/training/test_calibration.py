@@ -11,7 +11,7 @@ import tiny_tracks
 
 from siamfc_jax.commands import shell
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.network.checkpoints import Model, load_model, save_model
+from siamfc_jax.network.saved_models import Model, load_model, save_model
 from siamfc_jax.training import calibration
 
 
@@ -20,8 +20,8 @@ def test_labels_say_where_the_tracker_is_on_its_object():
     boxes = truth + np.float32(
         [[0, 0, 0, 0], [0] * 4, [0] * 4, [9, 9, 0, 0], [0] * 4, [5, 0, 0, 0]]
     )
-    sight = np.array([1, 0.5, 0.4, 1, 0, 1])
-    clip = types.SimpleNamespace(boxes=truth, sight=sight)
+    visibility = np.array([1, 0.5, 0.4, 1, 0, 1])
+    clip = types.SimpleNamespace(boxes=truth, visibility=visibility)
     np.testing.assert_array_equal(calibration.label(clip, boxes), [1, 1, np.nan, 0, 0, np.nan])
 
 
