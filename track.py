@@ -22,7 +22,7 @@ from siamfc_jax import config
 from siamfc_jax.app import inspection
 from siamfc_jax.compilation import keep_compiled, keep_memory
 from siamfc_jax.geometry import check_box
-from siamfc_jax.media import box_files, drawing, video
+from siamfc_jax.media import box_files, drawing, outputs, video
 from siamfc_jax.network.checkpoints import load_model
 from siamfc_jax.signals import caught_signals
 from siamfc_jax.tracking import loop, tracker
@@ -79,13 +79,22 @@ def main(argv=None) -> int:
 
 
 def run(args) -> int:
-    """Tracks what the flags say; returns 0, 130 after Ctrl-C, or 143 after SIGTERM."""
+    """Tracks what the flags say.
+
+    Returns 0; 1 where a part of the video was damaged; 130 after Ctrl-C, 143 after SIGTERM.
+    """
     if not args.video:
         raise ValueError("nothing to track in; give --video SOURCE, or --serve for a page")
     if not (args.output or args.boxes or args.show or args.debug):
         raise ValueError("nowhere to put the result; give --output, --boxes or --show")
     if args.chunk < 1:
         raise ValueError(f"--chunk must be at least 1, got {args.chunk}")
+    written = {"--output": args.output, "--boxes": args.boxes, "--debug": args.debug}
+    outputs.check_outputs([args.video, args.box_file], written)
+    for path in filter(None, (args.output, args.debug)):
+        video.check_ending(path)
+    if args.boxes and not args.format:
+        box_files.form_of(args.boxes, 1)
     if args.show or args.select:
         drawing.check_display()
     source = video.open_source(
@@ -102,7 +111,7 @@ def run(args) -> int:
     steps = loop.follow(params, frames, boxes, config=settings, chunk=args.chunk)
     began = time.perf_counter()
     with (
-        open_outputs(args, names, source.fps, first[1].shape, params, settings) as write,
+        open_outputs(args, names, source, first[1].shape, params, settings) as write,
         caught_signals() as caught,
     ):
         try:
@@ -121,17 +130,17 @@ def run(args) -> int:
         print(f", {(count - 1) / seconds:.1f} a second tracking, "
               f"{(count - 1) / total:.1f} with reading and writing", end="")  # fmt: skip
     print("".join(f"\nwrote {path}" for path in (args.output, args.boxes, args.debug) if path))
-    return code
+    return code or int(bool(source.gaps))
 
 
 @contextlib.contextmanager
-def open_outputs(args, names, fps, shape, params, settings):
+def open_outputs(args, names, source, shape, params, settings):
     """Opens all that the flags ask for.
 
     Args:
       args: the flags.
       names: of N objects.
-      fps: frames a second.
+      source: what the frames are read from.
       shape: (H, W, 3) of every frame.
       params: of `tracker.prepare`.
       settings: of the tracker.
@@ -148,11 +157,13 @@ def open_outputs(args, names, fps, shape, params, settings):
             writer = box_files.box_writer(args.boxes, names, form=args.format, states=args.states)
             write_boxes = opened(writer)
         if args.output:
-            write_video = opened(video.video_writer(args.output, shape, fps=fps))
+            write_video = opened(
+                video.video_writer(args.output, shape, fps=source.fps, source=source)
+            )
         if args.debug:
             inspect = inspection.inspector(params, config=settings)
             seen = inspection.shape(len(names))
-            write_debug = opened(video.video_writer(args.debug, seen, fps=fps))
+            write_debug = opened(video.video_writer(args.debug, seen, fps=source.fps))
 
         def write(found):
             if args.boxes:
@@ -167,7 +178,7 @@ def open_outputs(args, names, fps, shape, params, settings):
                 frame = drawing.blend_responses(frame, *maps, found.states.center)
             frame = drawing.draw(frame, found.boxes, found.scores, found.lost, names)
             if args.output:
-                write_video(frame)
+                write_video(frame, found.number)
             return not args.show or drawing.show(frame)
 
         yield write
@@ -219,7 +230,8 @@ def choose_objects(args, frame):
     if args.select:
         boxes = drawing.select_boxes(frame)
     elif args.box_file:
-        names, boxes = box_files.read_box_file(args.box_file)
+        rows = box_files.read_box_file(args.box_file)
+        names, boxes = box_files.boxes_at(rows, args.start, args.box_file)
     else:
         boxes = [box_files.parse_box(text) for text in args.box]
     names = args.name or names or [str(number + 1) for number in range(len(boxes))]

@@ -1,8 +1,6 @@
 """Sources and writers on clips made here, each frame of a grey level that names it."""
 
-import http.server
 import subprocess
-import threading
 
 import cv2
 import imageio_ffmpeg
@@ -173,71 +171,6 @@ def test_damaged_image_names_itself(folder, tmp_path):
     assert [next(frames)[0], next(frames)[0]] == [0, 1]
     with pytest.raises(ValueError, match=r"cannot read image .*2\.png"):
         next(frames)
-
-
-def test_video_that_is_cut_off(folder, tmp_path, capfd):
-    ffmpeg(
-        "-stream_loop", 5, "-i", folder / "clip.mp4", "-g", 4, "-c:v", "mjpeg", tmp_path / "a.avi"
-    )
-    whole = (tmp_path / "a.avi").read_bytes()
-    (tmp_path / "a.avi").write_bytes(whole[: len(whole) // 2])
-    seen = []
-    with pytest.raises(
-        ValueError, match=r"cannot decode .* beyond frame .* of 72; the file is dam"
-    ):
-        seen += [number for number, _ in video.open_source(str(tmp_path / "a.avi")).frames]
-    assert not capfd.readouterr().err
-
-
-@pytest.fixture
-def dropping_server(folder, monkeypatch):
-    """Serves two thirds of the clip to two visitors and hangs up; a whole file to all."""
-    monkeypatch.setattr(video, "PATIENCE", 0.0)
-    data, visits = (folder / "clip.ts").read_bytes(), []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            if self.path == "/clip.mp4":
-                whole = (folder / "clip.mp4").read_bytes()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(whole)))
-                self.end_headers()
-                self.wfile.write(whole)
-                return
-            visits.append(self.path)
-            self.send_response(200 if len(visits) < 3 else 503)
-            self.end_headers()
-            self.wfile.write(data[: len(data) * 2 // 3] if len(visits) < 3 else b"")
-
-        def log_message(self, *words):
-            """Says nothing."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_stream_that_drops_is_connected_to_again_and_ends(dropping_server, capfd):
-    numbers, _, opened = read(f"{dropping_server}/clip.ts")
-    assert opened.count is None
-    once = len(numbers) // 2
-    assert 0 < once < COUNT
-    assert numbers == list(range(2 * once))
-    lines = capfd.readouterr().err.splitlines()
-    assert lines == [
-        f"{dropping_server}/clip.ts dropped after {count} frames; connecting again ({tries} of 3)"
-        for tries, count in ((1, once), (2, 2 * once), (3, 2 * once))
-    ]
-
-
-def test_file_behind_a_url_is_read_once(dropping_server, capfd):
-    numbers, *_ = read(f"{dropping_server}/clip.mp4")
-    assert numbers == list(range(COUNT))
-    assert not capfd.readouterr().err
 
 
 @pytest.mark.parametrize("height, width", [(46, 64), (47, 65), (1, 3)])
