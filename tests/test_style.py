@@ -30,7 +30,7 @@ ONLY_IN = {
     "orbax": {"checkpoints"},
     "tensorboardX": {"logs"},
     "tensorflow_datasets": {"builder", "prepared", "shards", "image_sets"},
-    "imageio_ffmpeg": {"video"},
+    "av": {"decoding", "sound", "video"},
     "starlette": {"page"},
     "uvicorn": {"page"},
 }

@@ -280,8 +280,8 @@ def _records(text, path):
     if not lines:
         return []
     separator = max(";\t,", key=lines[0].count)
-    if separator not in lines[0]:
-        lines, separator = [",".join(line.split()) for line in lines], ","
+    if path.suffix.lower() == ".txt":  # where each line may have its own
+        lines, separator = [re.sub(r"[\s,;]+", ",", line.strip()) for line in lines], ","
     try:
         table = list(csv.reader(lines, delimiter=separator))
     except csv.Error as error:

@@ -180,9 +180,9 @@ def _numbered(clip, first, gaps):
         seconds, missing = None, 0
         if frame.pts is not None and not _endless(clip):
             seconds = float(frame.pts * clip.stream.time_base)
-        if lost and (seconds is None or before is None):
+        if lost and not _endless(clip) and None in (seconds, before):
             _tell(gaps, f"{clip.name} is damaged after frame {number}; frames are missing")
-        elif lost:
+        elif lost and not _endless(clip):
             missing = max(0, round((seconds - before) * fps) - 1)
         if missing:
             _tell(gaps, f"{clip.name} is damaged from {before + 1 / fps:.2f} to {seconds:.2f} s; "
@@ -191,7 +191,7 @@ def _numbered(clip, first, gaps):
         if seconds is not None:
             before = seconds
         yield number, frame, seconds
-    if number >= first and (lost or _breaks_off(clip, ends)):
+    if number >= first and not _endless(clip) and (lost or _breaks_off(clip, ends)):
         when = "" if before is None else f", {before:.2f} s"
         of = f" of {clip.count}" if clip.count and clip.count > number + 1 else ""
         _tell(gaps, f"cannot decode {clip.name} beyond frame {number}{of}{when}; "
@@ -226,7 +226,7 @@ def _lasting(clip, ends):
         opened = time.monotonic()
         try:
             for frame in _frames(again, ends):
-                position += frame is not None
+                position += frame is not None and not frame.is_corrupt
                 yield frame
         finally:
             if _endless(clip):

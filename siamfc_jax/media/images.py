@@ -6,6 +6,7 @@ left out: the colour below it is taken.
 
 import glob
 import itertools
+import math
 import os
 import pathlib
 import re
@@ -111,10 +112,17 @@ def read_image(path) -> np.ndarray:
         # OpenCV would say it, but on a line of its own.
         if image.format == "PNG" and b"IEND" not in data.tobytes():
             raise ValueError(f"cannot read image {path}; it is cut off or damaged")
-    bgr = cv2.imdecode(data, DEPTH) if data.size else None
-    if bgr is None:
-        raise ValueError(complaint)
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    for flags in (DEPTH, cv2.IMREAD_UNCHANGED):  # grey of 32 bits is only read unchanged
+        bgr = cv2.imdecode(data, flags) if data.size else None
+        if bgr is not None:
+            return _to_rgb(bgr)
+    raise ValueError(complaint)
+
+
+def _to_rgb(image):
+    if image.ndim == 2:
+        return np.repeat(image[..., None], 3, axis=2)  # [H, W] -> [H, W, 3]
+    return image[..., 2::-1]
 
 
 class Files:
@@ -142,10 +150,11 @@ class Pages:
         return self.count
 
     def __getitem__(self, index):
-        found, pages = cv2.imreadmulti(self.path, index, 1, flags=DEPTH)
-        if not found:
-            raise ValueError(f"cannot read page {index} of image {self.path}; it is damaged")
-        return cv2.cvtColor(pages[0], cv2.COLOR_BGR2RGB)
+        for flags in (DEPTH, cv2.IMREAD_UNCHANGED):
+            found, pages = cv2.imreadmulti(self.path, index, 1, flags=flags)
+            if found:
+                return _to_rgb(pages[0])
+        raise ValueError(f"cannot read image {self.path}, page {index}; it is damaged")
 
 
 def open_images(source: str):
@@ -253,7 +262,8 @@ def to_eight_bits_by(frames, low: float, high: float):
 
 def _range(images, name):
     """Returns (low, high) of the first deep images of a source."""
-    values = np.concatenate([image[::4, ::4].ravel() for image in images])
+    step = max(1, math.isqrt(images[0].size // 300_000))  # as much as tells it
+    values = np.concatenate([image[::step, ::step].ravel() for image in images])
     values = values[np.isfinite(values)] if values.size else np.zeros(1)
     low, high = np.percentile(values, [0.1, 99.9]) if values.size else (0.0, 1.0)
     whole, span = (1.0, 0.25) if values.dtype.kind == "f" else (65535.0, FULL_SPAN)

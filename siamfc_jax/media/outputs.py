@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import itertools
 import os
 import pathlib
 from collections.abc import Iterator
@@ -21,14 +22,14 @@ def check_outputs(inputs, outputs) -> None:
       ValueError: two are one, or a place cannot be written.
     """
     outputs = {flag: path for flag, path in outputs.items() if path}
+    for flag, other in itertools.combinations(outputs, 2):
+        if _same(outputs[flag], outputs[other]):
+            raise ValueError(f"{flag} and {other} are both {outputs[flag]}; choose two files")
     for flag, path in outputs.items():
         for source in filter(None, map(str, [*inputs])):
             if _same(path, source) or _lies_in(path, source):
                 where = "is" if _same(path, source) else "lies in"
                 raise ValueError(f"{flag} {path} {where} the input {source}; choose another place")
-        for other, taken in outputs.items():
-            if other != flag and _same(path, taken):
-                raise ValueError(f"{other} and {flag} are both {path}; choose two files")
         _check_place(path)
 
 

@@ -89,6 +89,7 @@ def test_frames_are_those_of_ffmpeg(tmp_path, name, capfd):
     ffmpeg(*words, tmp_path / name)
     filters = ["-vf", "yadif=deint=interlaced"] if "interlaced" in name else []
     truth = shown(tmp_path / name, *filters)
+    capfd.readouterr()
     numbers, frames, opened = read(tmp_path / name)
     assert len(truth) == count
     assert numbers == list(range(count))
