@@ -138,7 +138,8 @@ def _duration(container, stream, fps):
     # Matroska writes a duration for each stream among its tags.
     tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if tag:
-        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+        end = 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+        return end - float((stream.start_time or 0) * stream.time_base)
     return container.duration / av.time_base if container.duration else None
 
 
@@ -173,9 +174,9 @@ def _numbered(clip, first, gaps):
     before = None if begin is None else float(begin * clip.stream.time_base) - 1 / fps
     ends = {}
     for frame in _lasting(clip, ends):
-        if frame is None or frame.is_corrupt:
-            lost = True
-        if frame is None or (lost and (frame.is_corrupt or not frame.key_frame)):
+        corrupt = frame is None or frame.is_corrupt
+        lost = lost or corrupt
+        if corrupt or (lost and not frame.key_frame):
             continue
         seconds, missing = None, 0
         if frame.pts is not None and not _endless(clip):
@@ -208,10 +209,11 @@ def _breaks_off(clip, ends):
     name, promised = clip.container.format.name, clip.container.duration
     if not re.search("mov|matroska|avi|flv", name) or not promised or not ends:
         return False
-    promised, start = promised / av.time_base, (clip.container.start_time or 0) / av.time_base
+    promised /= av.time_base
     if name == "avi" and clip.count and clip.fps:
         promised = clip.count / clip.fps
-    return max(ends.values()) - start < promised - max(CUT_SECONDS, CUT_SHARE * promised)
+    # Of a file that begins later than at 0, Matroska states the end, others the length.
+    return max(ends.values()) < promised - max(CUT_SECONDS, CUT_SHARE * promised)
 
 
 def _endless(clip):
@@ -288,6 +290,8 @@ def _whole_packets(clip, ends):
     held, byte, place, newest, shift, began = None, None, None, None, 0, False
     for packet in _packets(clip):
         if packet is None:
+            if held:
+                yield held
             held = None
             yield None
             continue
@@ -347,6 +351,9 @@ def _packets(clip):
             packet = next(packets, None)
         except av.error.FFmpegError:
             patience -= 1
+            # A recording of a web camera ends without the boundary that FFmpeg waits for.
+            if clip.container.format.name == "mpjpeg":
+                return
             if not _endless(clip):  # such a one dropped
                 yield None
             if not patience:

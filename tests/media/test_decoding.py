@@ -55,6 +55,9 @@ KINDS = {
     "odd.webm": ([*SCENE, "-c:v", "libvpx-vp9", "-vf", "crop=63:45:0:0"], 12),
     "long_sound.mp4": ([*SCENE, *SOUND, *X264], 12),
     "long_sound.webm": ([*SCENE, *SOUND, "-c:v", "libvpx"], 12),
+    "late.mkv": ([*SCENE, *X264, "-output_ts_offset", "7"], 12),
+    "b_frames.avi": ([*SCENE, "-c:v", "mpeg4", "-bf", "2"], 12),
+    "camera.mpjpeg": ([*SCENE, "-f", "mpjpeg"], 12),
     "cover.mp4": ([*STILL, *SCENE, "-map", "0", "-map", "1", *X264, "-c:v:0", "png",
                    "-disposition:v:0", "attached_pic"], 12),
 }  # fmt: skip
