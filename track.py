@@ -34,11 +34,15 @@ def main(argv=None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     flag = parser.add_argument
-    flag("--video", metavar="SOURCE", help="video, GIF or WebP file, folder or "
+    flag("--video", metavar="SOURCE", help="video, image, TIFF, GIF or WebP file, folder or "
          "'glob' of images, camera number, URL of a stream")  # fmt: skip
     objects = parser.add_mutually_exclusive_group(required=True)
     objects.add_argument("--box", action="append", metavar="X,Y,W,H", help="object; repeatable")
-    objects.add_argument("--box-file", metavar="FILE", help="csv or json as --boxes writes them")
+    objects.add_argument(
+        "--box-file",
+        metavar="FILE",
+        help="csv, json or text as --boxes writes them; those of the frame --start",
+    )
     objects.add_argument("--select", action="store_true", help="draw the boxes in a window")
     objects.add_argument(
         "--serve",

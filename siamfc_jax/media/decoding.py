@@ -122,11 +122,15 @@ def _pick_stream(container, source):
         raise ValueError(f"cannot read {source}; expected a video that FFmpeg can decode")
     if container.metadata.get("major_brand", "")[:3] in ("hei", "hev", "mif") and len(moving) > 1:
         raise ValueError(f"cannot read {source}, a photo of several tiles; save it as JPEG or PNG")
-    best = container.streams.best("video")
-    stream = best if best in moving else moving[0]
+    # As ffmpeg chooses: the largest, where one that is marked as default counts for more.
+    stream = max(moving, key=lambda s: s.width * s.height + 5_000_000 * _is_default(s))
     if stream.codec_context is None or not stream.codec_context.width:
         raise ValueError(f"cannot read {source}; expected a video that FFmpeg can decode")
     return stream
+
+
+def _is_default(stream):
+    return bool(stream.disposition & Disposition.default)
 
 
 def _duration(container, stream, fps):

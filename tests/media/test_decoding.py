@@ -129,6 +129,14 @@ def test_hdr_looks_like_the_scene(tmp_path, transfer):
     assert np.abs(hdr - scene).mean() < 0.7 * np.abs(untouched - scene).mean()
 
 
+def test_of_several_videos_the_one_that_ffmpeg_takes(tmp_path):
+    small = ["-f", "lavfi", "-i", "testsrc=size=32x24:rate=10:duration=1"]
+    ffmpeg(*small, *SCENE, "-map", 0, "-map", 1, *X264, "-disposition", 0, tmp_path / "a.mkv")
+    data = ffmpeg("-i", tmp_path / "a.mkv", "-f", "rawvideo", "-pix_fmt", "rgb24", "-", output=True)
+    frames = np.frombuffer(data, np.uint8).reshape(-1, HEIGHT, WIDTH, 3)
+    np.testing.assert_array_equal(read(tmp_path / "a.mkv")[1], frames)
+
+
 def test_edit_list_is_obeyed(tmp_path, capfd):
     ffmpeg(*SCENE, *X264, tmp_path / "a.mp4")
     ffmpeg("-ss", 0.25, "-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "b.mp4")
