@@ -23,7 +23,9 @@ SUFFIXES = {
     ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 }  # fmt: skip
 # What Pillow reads strictly, where OpenCV fills up what is missing or knows no animation.
-PILLOW_FORMATS = {"GIF", "JPEG", "MPO", "WEBP"}
+PILLOW_FORMATS = ("GIF", "JPEG", "MPO", "WEBP")
+OPENED = ("GIF", "JPEG", "PNG", "WEBP")  # by Pillow; MPO is a JPEG until it is open
+PIL.Image.init()  # else it knows but some of them
 DEPTH = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 PROBED = 5  # frames from which the range of a deep source is taken
 FULL_SPAN = 2**14  # levels of 16 bits; who uses more is taken as a picture of the full range
@@ -96,7 +98,7 @@ def read_image(path) -> np.ndarray:
     complaint = f"cannot read image {path}; expected a whole image file such as JPEG or PNG"
     try:
         data = np.fromfile(path, np.uint8)
-        image = PIL.Image.open(path)
+        image = PIL.Image.open(path, formats=OPENED)
     except PIL.UnidentifiedImageError:
         image = None
     except (OSError, ValueError, PIL.Image.DecompressionBombError) as error:
@@ -190,7 +192,7 @@ def open_images(source: str):
 def _look_at_animation(path):
     """Returns (count of frames, frames a second by the first of them or 0)."""
     try:
-        with PIL.Image.open(path) as image:
+        with PIL.Image.open(path, formats=OPENED) as image:
             count, seconds = getattr(image, "n_frames", 1), []
             if image.format == "MPO" or count < 2:  # several photos of one moment
                 return 1, 0.0

@@ -85,7 +85,9 @@ def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
     numbers = range(start, sys.maxsize if stop is None else stop, stride)
     gaps, voice = [], None
     # One clear line of ours instead of several of the decoders'.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # OpenCV 5 has renamed the function.
+    silence = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    silence(0)
     suffix = pathlib.Path(source).suffix.lower()
     pattern = glob.has_magic(source) and "://" not in source and not os.path.exists(source)
     if os.path.isdir(source) or pattern or (suffix in images.SUFFIXES and os.path.isfile(source)):
