@@ -83,10 +83,7 @@ def main(argv=None) -> int:
 
 
 def run(args) -> int:
-    """Tracks what the flags say.
-
-    Returns 0; 1 where a part of the video was damaged; 130 after Ctrl-C, 143 after SIGTERM.
-    """
+    """Tracks what the flags say; returns 0, 1 where the video is damaged, 130 or 143 if stopped."""
     if not args.video:
         raise ValueError("nothing to track in; give --video SOURCE, or --serve for a page")
     if not (args.output or args.boxes or args.show or args.debug):

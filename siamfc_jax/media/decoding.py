@@ -78,6 +78,9 @@ def open_clip(source: str) -> Clip:
     Args:
       source: path or URL.
 
+    Returns:
+      Clip.
+
     Raises:
       ValueError: it cannot be reached, or holds no video that can be decoded.
     """
@@ -115,8 +118,9 @@ def open_clip(source: str) -> Clip:
 
 
 def _pick_stream(container, source):
-    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not moving and container.streams.video:
+    streams = [s for s in container.streams.video if s.codec_context is not None]
+    moving = [s for s in streams if not s.disposition & Disposition.attached_pic]
+    if not moving and streams:
         raise ValueError(f"cannot track in {source}; it holds sound and a cover picture, no video")
     if not moving or container.format.name == "tty":  # which shows any text as a video
         raise ValueError(f"cannot read {source}; expected a video that FFmpeg can decode")
@@ -124,7 +128,7 @@ def _pick_stream(container, source):
         raise ValueError(f"cannot read {source}, a photo of several tiles; save it as JPEG or PNG")
     # As ffmpeg chooses: the largest, where one that is marked as default counts for more.
     stream = max(moving, key=lambda s: s.width * s.height + 5_000_000 * _is_default(s))
-    if stream.codec_context is None or not stream.codec_context.width:
+    if not stream.width:
         raise ValueError(f"cannot read {source}; expected a video that FFmpeg can decode")
     return stream
 
@@ -147,20 +151,19 @@ def _duration(container, stream, fps):
     return container.duration / av.time_base if container.duration else None
 
 
-def decode(clip: Clip, numbers: range, gaps: list, first: int = 0) -> Iterator[Picture]:
+def decode(clip: Clip, numbers: range, gaps: list) -> Iterator[Picture]:
     """Decodes frames; those between are decoded, too, as seeking is not exact.
 
     Args:
       clip: of `open_clip`; it is closed at the end.
       numbers: which frames.
       gaps: takes a line for each damaged part.
-      first: number of the first frame of the clip.
 
     Yields:
       Picture.
     """
     try:
-        for picture in _convert(_numbered(clip, first, gaps), numbers):
+        for picture in _convert(_numbered(clip, gaps), numbers):
             if picture.number >= numbers.stop:
                 return
             if picture.number in numbers:
@@ -171,10 +174,10 @@ def decode(clip: Clip, numbers: range, gaps: list, first: int = 0) -> Iterator[P
         clip.container.close()
 
 
-def _numbered(clip, first, gaps):
+def _numbered(clip, gaps):
     """Yields (number, frame of PyAV, seconds); tells what is missing, and goes on behind it."""
     fps = clip.fps or 1.0
-    number, lost, begin = first - 1, False, clip.stream.start_time
+    number, lost, begin = -1, False, clip.stream.start_time
     before = None if begin is None else float(begin * clip.stream.time_base) - 1 / fps
     ends = {}
     for frame in _lasting(clip, ends):
@@ -196,7 +199,7 @@ def _numbered(clip, first, gaps):
         if seconds is not None:
             before = seconds
         yield number, frame, seconds
-    if number >= first and not _endless(clip) and (lost or _breaks_off(clip, ends)):
+    if number >= 0 and not _endless(clip) and (lost or _breaks_off(clip, ends)):
         when = "" if before is None else f", {before:.2f} s"
         of = f" of {clip.count}" if clip.count and clip.count > number + 1 else ""
         _tell(gaps, f"cannot decode {clip.name} beyond frame {number}{of}{when}; "
@@ -291,6 +294,8 @@ def _whole_packets(clip, ends):
     may have lost its end.
     """
     name, index = clip.container.format.name, clip.stream.index
+    # The bytes of transparency lie between the packets, too.
+    jumps = re.search("matroska|mpegts|avi", name) and "alpha_mode" not in clip.stream.metadata
     held, byte, place, newest, shift, began = None, None, None, None, 0, False
     for packet in _packets(clip):
         if packet is None:
@@ -299,7 +304,7 @@ def _whole_packets(clip, ends):
             held = None
             yield None
             continue
-        jump = 0 if None in (byte, packet.pos) else packet.pos - byte
+        jump = 0 if not jumps or None in (byte, packet.pos) else packet.pos - byte
         if packet.pos is not None:
             # Of frames laced into one block all tell its place.
             byte = packet.size + (byte if packet.pos == place else packet.pos)
@@ -326,7 +331,6 @@ def _whole_packets(clip, ends):
         hole = jump > HOLE and None not in (begin, newest) and begin > newest + duration * 3 / 2
         if begin is not None:
             newest = max(begin, newest or begin)
-        hole = hole and re.search("matroska|mpegts|avi", name)
         if held and not hole:
             yield held
         if hole or (packet.is_corrupt and (began or packet.is_keyframe)):
@@ -473,6 +477,9 @@ def hdr_table(transfer: int) -> str:
 
     Args:
       transfer: number of ITU-T H.273; 16 for PQ, 18 for HLG.
+
+    Returns:
+      Options of the filter `lut3d`.
     """
     axis = np.linspace(0, 1, LUT_SIDE)
     blue, green, red = np.meshgrid(axis, axis, axis, indexing="ij")

@@ -38,6 +38,9 @@ def list_images(source: str) -> list[pathlib.Path]:
     Args:
       source: folder, or pattern such as `frames/*.png`.
 
+    Returns:
+      Paths, without hidden files.
+
     Raises:
       ValueError: there are none.
     """
@@ -65,6 +68,9 @@ def natural_order(paths) -> list[pathlib.Path]:
 
     Args:
       paths: to sort.
+
+    Returns:
+      them in that order.
     """
     decimal = r"(?<![\d.])\d+\.\d+(?!\d|\.\d)"
     names = {path: str(path.with_suffix("")) for path in paths}
@@ -242,19 +248,12 @@ def to_eight_bits(frames, name: str):
             first = [frame, *itertools.islice(frames, PROBED - 1)]
             frames = itertools.chain(first, frames)
             low, high = _range([image for *_, image in first if image.dtype != np.uint8], name)
-            yield from to_eight_bits_by(frames, low, high)
+            yield from _stretched(frames, low, high)
             return
         yield frame
 
 
-def to_eight_bits_by(frames, low: float, high: float):
-    """Yields frames with low to high brought to 0 to 255; those of 8 bits as they are.
-
-    Args:
-      frames: iterator of (number, seconds, image).
-      low: value that becomes 0.
-      high: value that becomes 255.
-    """
+def _stretched(frames, low, high):
     for number, seconds, image in frames:
         if image.dtype != np.uint8:
             share = (np.nan_to_num(image.astype(np.float32)) - low) / (high - low)
