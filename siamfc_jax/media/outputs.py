@@ -110,7 +110,8 @@ def _name_beside(target):
     """Makes and names a file that takes nobody's place, as an older part may hold a result."""
     number = 1
     while True:
-        name = f"{target.stem}.part{number if number > 1 else ''}{target.suffix}"
+        # Systems take names of 255 bytes.
+        name = f"{target.stem[:60]}.part{number if number > 1 else ''}{target.suffix}"
         with contextlib.suppress(FileExistsError):
             target.with_name(name).open("xb").close()
             return target.with_name(name)

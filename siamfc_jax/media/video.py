@@ -27,7 +27,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from siamfc_jax.media import decoding, images, outputs, sound
 
 DEFAULT_FPS = 30.0  # where a source does not say
-TICKS = 90_000  # a second of the videos that are written, as MPEG counts
+TICKS = 360_000  # a second of videos that are written; whole at 24000/1001 frames, too
 # What players take for granted at the sizes of today, ITU-R BT.709.
 COLORS = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
 

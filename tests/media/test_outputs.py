@@ -77,6 +77,14 @@ def test_result_that_replaces_another_appears_whole(place):
     assert not list(place.glob("*.part*"))
 
 
+def test_longest_name_that_systems_take(place):
+    name = "ü" * 125 + ".txt"
+    for text in ("old", "new"):
+        with outputs.whole(name) as path:
+            path.write_text(text)
+    assert (place / name).read_text() == "new"
+
+
 def test_failure_leaves_the_older_result_and_tells_the_new_one(place):
     (place / "clip.part.mp4").write_bytes(b"of a run that was killed")
 

@@ -303,6 +303,12 @@ except ValueError as error:
     assert len(numbers) > (20 if end == "disk" else 300)
 
 
+@pytest.mark.parametrize("fps", [0.1, 24000 / 1001, 25, 30000 / 1001, 60000 / 1001, 1000])
+def test_rate_of_the_written_video(tmp_path, fps):
+    write_video(tmp_path / "a.mp4", [picture(number) for number in range(12)], fps=fps)
+    assert video.open_source(tmp_path / "a.mp4").fps == pytest.approx(fps, rel=1e-5)
+
+
 def test_writer_refuses(tmp_path):
     (tmp_path / "file").touch()
     for name, message in [
