@@ -1,10 +1,14 @@
-"""The command refuses wrong files before it opens any."""
+"""The command refuses wrong files before it opens any, and tells damage by its exit code."""
 
+import av
 import numpy as np
 import pytest
+import tiny_networks
 
 import track
-from siamfc_jax.media import video
+from siamfc_jax.config import TrackerConfig
+from siamfc_jax.media import box_files, video
+from siamfc_jax.network import checkpoints
 
 
 @pytest.mark.parametrize(
@@ -43,3 +47,25 @@ def test_frame_that_the_box_file_lacks(tmp_path, monkeypatch, capsys):
     assert track.main(words) == 2
     assert "a.csv has boxes of frame 0, none of frame 1" in capsys.readouterr().err
     assert not (tmp_path / "b.csv").exists()
+
+
+def test_damage_is_left_out_and_told_by_the_exit_code(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    with video.video_writer("a.mp4", (48, 64, 3), fps=10) as write:
+        for _ in range(100):  # a key frame every 30
+            write(rng.integers(0, 255, (48, 64, 3)).astype(np.uint8))
+    with av.open("a.mp4") as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.size]
+    data = bytearray((tmp_path / "a.mp4").read_bytes())
+    data[places[40] + 50 : places[45]] = bytes(places[45] - places[40] - 50)
+    (tmp_path / "a.mp4").write_bytes(data)
+    variables = tiny_networks.variables()
+    network = checkpoints.Model(variables, tiny_networks.CONFIG, TrackerConfig(num_scales=1))
+    checkpoints.save_model(tmp_path / "tiny", network)
+    words = ["--video", "a.mp4", "--box", "20,10,20,20", "--boxes", "a.csv", "--weights", "tiny"]
+    assert track.main(words) == 1
+    assert "a.mp4 is damaged from " in capfd.readouterr().err
+    numbers = [row.frame for row in box_files.read_box_file("a.csv")]
+    assert numbers[:30] == list(range(30)) and numbers[-40:] == list(range(60, 100))
+    assert 45 not in numbers
