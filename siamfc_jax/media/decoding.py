@@ -10,6 +10,7 @@ import atexit
 import collections
 import contextlib
 import functools
+import io
 import math
 import os
 import re
@@ -48,6 +49,7 @@ class Clip(NamedTuple):
       fps: frames a second, 0 where nobody knows.
       count: about how many frames there are, None where nobody knows.
       has_sound: whether there is sound beside the pictures.
+      file: of Python that the container reads, None where it opened the name itself.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Clip(NamedTuple):
     fps: float
     count: int | None
     has_sound: bool
+    file: io.BufferedReader | None
 
 
 class Picture(NamedTuple):
@@ -86,17 +89,19 @@ def open_clip(source: str) -> Clip:
     """
     remote = "://" in source
     # FFmpeg would take `10:30.mp4` for a protocol, and wants UTF-8 in names.
-    file = source if remote else f"file:{source}"
+    file = None
     if any("\udc80" <= letter <= "\udcff" for letter in source):
-        file = open(source, "rb")  # noqa: SIM115, closed with the container
+        file = open(source, "rb")  # noqa: SIM115, closed by _close
     try:
         container = av.open(
-            file,
+            file or (source if remote else f"file:{source}"),
             timeout=STREAM_TIMEOUT if remote else None,
             options={"rtsp_transport": "tcp"} if source.startswith("rtsp") else {},
             metadata_errors="replace",
         )
     except (av.error.FFmpegError, OSError) as error:
+        if file:
+            file.close()
         if remote:
             raise ValueError(
                 f"cannot reach {source}; expected a camera number or a running stream"
@@ -107,14 +112,20 @@ def open_clip(source: str) -> Clip:
     try:
         stream = _pick_stream(container, source)
     except ValueError:
-        container.close()
+        _close(container, file)
         raise
     stream.thread_type = "AUTO"
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate
     fps = float(rate or 0)
     seconds = _duration(container, stream, fps)
     count = max(1, round(seconds * fps)) if seconds and fps else None
-    return Clip(source, container, stream, fps, count, bool(container.streams.audio))
+    return Clip(source, container, stream, fps, count, bool(container.streams.audio), file)
+
+
+def _close(container, file):
+    container.close()
+    if file:
+        file.close()
 
 
 def _pick_stream(container, source):
@@ -171,7 +182,7 @@ def decode(clip: Clip, numbers: range, gaps: list) -> Iterator[Picture]:
                 if picture.number + numbers.step >= numbers.stop:
                     return
     finally:
-        clip.container.close()
+        _close(clip.container, clip.file)
 
 
 def _numbered(clip, gaps):
