@@ -7,60 +7,75 @@ a damaged file is the same error everywhere.
 import os
 import pathlib
 import re
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # in lower case
+SUFFIXES = {
+    ".apng", ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm",
+    ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
+}  # fmt: skip
 
 
 def list_images(folder: str | os.PathLike) -> list[pathlib.Path]:
     """Lists the image files of a folder in natural order.
 
-    Hidden files are left out: systems leave `._NAME.jpg` and the like beside images.
-
     Args:
       folder: may be missing, then there are none.
 
     Returns:
-      Paths of the files that end in one of `SUFFIXES`, in upper or lower case.
+      Paths of the files that end in one of `SUFFIXES`, without hidden ones.
     """
-    if not os.path.isdir(folder):
-        return []
-    with os.scandir(folder) as entries:
-        paths = [
-            pathlib.Path(entry.path)
-            for entry in entries
-            if not entry.name.startswith(".")
-            and os.path.splitext(entry.name)[1].lower() in SUFFIXES
-            and entry.is_file()
-        ]
-    return sorted(paths, key=lambda path: natural_key(path.name))
+    return filter_images(pathlib.Path(folder).iterdir()) if os.path.isdir(folder) else []
 
 
-def natural_key(name: str) -> tuple:
-    """Returns what to sort file names by, so that they come in the order people expect.
+def filter_images(paths: Iterable[str | os.PathLike]) -> list[pathlib.Path]:
+    """Returns the image files among some paths, in natural order.
 
-    Numbers count as numbers: 2 before 10. Two numbers with one dot between are a decimal
-    fraction: 10.25 before 10.5. More dots divide whole numbers, as in a date. Upper and lower
-    case are the same.
+    Hidden files are left out: systems leave `._NAME.jpg` and the like beside images.
 
     Args:
-      name: of a file, with its ending.
+      paths: of files and folders.
+
+    Returns:
+      Those of files that end in one of `SUFFIXES`, in upper or lower case.
     """
-    stem, suffix = os.path.splitext(name)
-    key = []
-    # The parts are in turn text and a number, so that like is compared with like.
-    for part in re.split(r"(\d+(?:\.\d+)*)", stem.lower()):
-        if not part[:1].isdecimal():
-            key.append(part)
-            continue
-        whole, *rest = part.split(".")
-        if len(rest) == 1:  # digits after a point sort as text
-            key.append(((int(whole), rest[0]),))
-        else:
-            key.append(tuple((int(number), "") for number in (whole, *rest)))
-    return tuple(key), suffix.lower(), name
+    return natural_order(
+        path
+        for path in map(pathlib.Path, paths)
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def natural_order(paths: Iterable[pathlib.Path]) -> list[pathlib.Path]:
+    """Sorts paths by the numbers in their names: frame 2 before frame 10.
+
+    A point between two numbers makes one number of them, so that second 10.25 is before 10.5,
+    except in dates (2024.01.15) and where the second counts: `1.9, 1.10`, which as decimals
+    nobody would write.
+
+    Args:
+      paths: to sort.
+
+    Returns:
+      them in that order.
+    """
+    decimal = r"(?<![\d.])\d+\.\d+(?!\d|\.\d)"
+    names = {path: str(path.with_suffix("")).lower() for path in paths}
+    parts = [part.split(".")[1] for name in names.values() for part in re.findall(decimal, name)]
+    counts = len({len(part) for part in parts}) > 1
+    counts = counts and any(len(part) > 1 and part.endswith("0") for part in parts)
+    number = re.compile(r"(\d+)" if counts else rf"({decimal}|\d+)")
+
+    def key(path):
+        split = number.split(names[path])
+        for index in range(1, len(split), 2):
+            whole, _, fraction = split[index].partition(".")
+            split[index] = int(whole), fraction  # of fractions, text has the order
+        return split, str(path)
+
+    return sorted(names, key=key)
 
 
 def read_rgb(source: str | os.PathLike | bytes, *, name: str = "", turn: bool = True) -> np.ndarray:

@@ -82,7 +82,7 @@ def test_files_exist():
 def test_the_map_names_every_module():
     table = README.split("## Map of files")[1].split("\n\n")[2]
     rows = [line.split("|")[1:3] for line in table.splitlines()[2:]]
-    named = {room.strip(" `/"): set(re.findall(r"`([\w.]+)`", text)) for room, text in rows}
+    named = {room.strip(" `/"): set(re.findall(r"`(\w+\.py)`", text)) for room, text in rows}
     package = ROOT / "siamfc_jax"
     for folder in [
         package,

@@ -32,7 +32,7 @@ ONLY_IN = {
     "orbax": {"checkpoints", "saved_models"},
     "tensorboardX": {"logs"},
     "tensorflow_datasets": {"builder", "prepared", "shards", "image_sets"},
-    "imageio_ffmpeg": {"video"},
+    "av": {"decoding", "sound", "video"},
     "starlette": {"page"},
     "uvicorn": {"page"},
 }

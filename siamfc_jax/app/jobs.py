@@ -27,7 +27,7 @@ class Job:
       names: of N objects.
       boxes: f32[N, 4] in the first frame.
       phase: waiting, tracking, then done, stopped or failed.
-      error: why it failed.
+      error: why it failed, or what of the clip is damaged.
       rows: one a frame, `{"frame": number, "scores": N values or None, "lost": N booleans}`.
       picture: u8[H, W, 3], the newest frame with its boxes.
       stop: set to end it.
@@ -171,6 +171,8 @@ def _track(clip, job, *, params, config, open_source):
             job.rows.append(row)
             if job.stop.is_set():
                 break
+    if source.gaps:
+        job.error = _without_path(source.gaps[0], clip.path)
 
 
 def _finish(clip, job, future):

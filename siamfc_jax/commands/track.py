@@ -30,13 +30,18 @@ def add_arguments(parser, words) -> None:
         "--video",
         required=True,
         metavar="SOURCE",
-        help="video, GIF or WebP file, folder or 'glob' of images, camera number, URL of a stream",
+        help="video, image, TIFF, GIF or WebP file, folder or 'glob' of images, camera number, "
+        "URL of a stream",
     )
     flags.add_weights(parser)
     group = parser.add_argument_group("objects (one of the first three)")
     objects = group.add_mutually_exclusive_group(required=True)
     objects.add_argument("--box", action="append", metavar="X,Y,W,H", help="object; repeatable")
-    objects.add_argument("--box-file", metavar="FILE", help="csv or json as --boxes writes them")
+    objects.add_argument(
+        "--box-file",
+        metavar="FILE",
+        help="csv, json or text as --boxes writes them; those of the frame --start",
+    )
     objects.add_argument("--select", action="store_true", help="draw the boxes in a window")
     group.add_argument(
         "--name",
@@ -101,7 +106,7 @@ def run(args) -> int:
       args: the flags.
 
     Returns:
-      0, 130 after Ctrl-C, or 143 after SIGTERM.
+      0, 1 where parts of the video could not be decoded, 130 after Ctrl-C, 143 after SIGTERM.
 
     Raises:
       ValueError: the source, the boxes, the model or a place to write cannot be used.
@@ -109,10 +114,16 @@ def run(args) -> int:
     from tqdm import tqdm
 
     from siamfc_jax import load_model
-    from siamfc_jax.media import drawing, video
+    from siamfc_jax.media import box_files, drawing, outputs, video
     from siamfc_jax.signals import caught_signals
     from siamfc_jax.tracking import loop, tracker
 
+    written = {"--output": args.output, "--boxes": args.boxes, "--debug": args.debug}
+    outputs.check_outputs([args.video, args.box_file], written)
+    for path in filter(None, (args.output, args.debug)):
+        video.check_ending(path)
+    if args.boxes and not args.format:
+        box_files.form_of(args.boxes, 1)
     if args.show or args.select:
         drawing.check_display()
     source = video.open_source(
@@ -130,7 +141,7 @@ def run(args) -> int:
     spans: list[list] = [[] for _ in names]
     began = time.perf_counter()
     with (
-        open_outputs(args, names, source.fps, first[1].shape, params, settings) as write,
+        open_outputs(args, names, source, first[1].shape, params, settings) as write,
         caught_signals() as caught,
     ):
         try:
@@ -156,7 +167,7 @@ def run(args) -> int:
     for path in (args.output, args.boxes, args.debug):
         if path:
             print(f"wrote {path}")
-    return code
+    return code or int(bool(source.gaps))
 
 
 def extend_spans(spans, number: int, before, lost) -> None:
@@ -197,13 +208,13 @@ def lost_lines(names, spans) -> list[str]:
 
 
 @contextlib.contextmanager
-def open_outputs(args, names, fps, shape, params, settings):
+def open_outputs(args, names, source, shape, params, settings):
     """Opens all that the flags ask for.
 
     Args:
       args: the flags.
       names: of N objects.
-      fps: frames a second.
+      source: `video.Source` that the frames are read from.
       shape: (H, W, 3) of every frame.
       params: of `tracker.prepare`.
       settings: of the tracker.
@@ -224,11 +235,13 @@ def open_outputs(args, names, fps, shape, params, settings):
             writer = box_files.box_writer(args.boxes, names, form=args.format, states=args.states)
             write_boxes = opened(writer)
         if args.output:
-            write_video = opened(video.video_writer(args.output, shape, fps=fps))
+            write_video = opened(
+                video.video_writer(args.output, shape, fps=source.fps, source=source)
+            )
         if args.debug:
             inspect = inspection.inspector(params, config=settings)
             seen = inspection.shape(len(names))
-            write_debug = opened(video.video_writer(args.debug, seen, fps=fps))
+            write_debug = opened(video.video_writer(args.debug, seen, fps=source.fps))
 
         def write(found):
             if args.boxes:
@@ -243,7 +256,7 @@ def open_outputs(args, names, fps, shape, params, settings):
                 frame = drawing.blend_responses(frame, logits, sides, found.states.center)
             frame = drawing.draw(frame, found.boxes, found.scores, found.lost, names)
             if args.output:
-                write_video(frame)
+                write_video(frame, found.number)
             return not args.show or drawing.show(frame)
 
         yield write
@@ -271,7 +284,8 @@ def choose_objects(args, frame):
     if args.select:
         boxes = drawing.select_boxes(frame)
     elif args.box_file:
-        names, boxes = box_files.read_box_file(args.box_file)
+        rows = box_files.read_box_file(args.box_file)
+        names, boxes = box_files.boxes_at(rows, args.start, args.box_file)
     else:
         boxes = [box_files.parse_box(text) for text in args.box]
     names = args.name or names or [str(number + 1) for number in range(len(boxes))]

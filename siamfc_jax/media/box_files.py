@@ -4,35 +4,29 @@ Inside the program boxes are `[x, y, w, h]` in continuous 0-based frame pixels;
 the 1-based forms of OTB and MOT-challenge exist in these files only.
 """
 
+import codecs
+import collections
 import contextlib
 import csv
+import io
 import json
 import math
 import pathlib
+import re
+from typing import NamedTuple
 
 import numpy as np
 
+from siamfc_jax.media import outputs
+
 FORMS = {".csv": "csv", ".json": "json", ".txt": "otb"}
-
-
-def open_output(path):
-    """Opens a text file to be written, and the folders above it.
-
-    Args:
-      path: the file; what stood there is replaced.
-
-    Returns:
-      The open file.
-
-    Raises:
-      ValueError: the place cannot be written.
-    """
-    path = pathlib.Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror}; choose another place") from error
+EXPECTED = "expected columns x,y,w,h and, if you like, frame and object"
+ENCODINGS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 @contextlib.contextmanager
@@ -60,45 +54,98 @@ def box_writer(path, names, *, form=None, states=False):
       ValueError: the place cannot be written, the ending says nothing, or several
         objects go to otb.
     """
-    form = form or _form_of(path, len(names))
+    form = form or form_of(path, len(names))
     if form == "otb" and len(names) > 1:
         raise ValueError(f"the otb form holds one object, got {len(names)}; use csv, json or mot")
-    with open_output(path) as file:
-        rows = csv.writer(file, lineterminator="\n")
+    with outputs.whole(path) as place, _open_lines(path, place) as append:
         several = len(names) > 1
         if form == "csv":
             columns = ["x", "y", "w", "h", "score", *["confidence", "lost"] * states]
-            rows.writerow(["frame", *["object"] * several, *columns])
-        end = 0
+            append(_csv_line(["frame", *["object"] * several, *columns]))
+        count = 0
 
         def write(number, boxes, scores, confidences, lost):
-            nonlocal end
+            nonlocal count
+            lines = []
             found = zip(boxes, scores, confidences, lost, strict=True)
             for index, (box, score, confidence, gone) in enumerate(found):
                 x, y, w, h = (round(float(value), 3) for value in box)
                 score, confidence = round(float(score), 4), round(float(confidence), 4)
                 if form == "csv":
                     state = [confidence, int(gone)] * states
-                    rows.writerow([number, *[names[index]] * several, x, y, w, h, score, *state])
+                    name = [names[index]] * several
+                    lines.append(_csv_line([number, *name, x, y, w, h, score, *state]))
                 elif form == "otb":
-                    rows.writerow([round(x + 1, 3), round(y + 1, 3), w, h])
+                    lines.append(_csv_line([round(x + 1, 3), round(y + 1, 3), w, h]))
                 elif form == "mot":
                     corner = round(x + 1, 3), round(y + 1, 3)
-                    rows.writerow([number + 1, index + 1, *corner, w, h, confidence, -1, -1, -1])
+                    row = [number + 1, index + 1, *corner, w, h, confidence, -1, -1, -1]
+                    lines.append(_csv_line(row))
                 else:
                     record = {"frame": number, "object": names[index], "x": x, "y": y}
                     record |= {"w": w, "h": h, "score": None if math.isnan(score) else score}
                     record |= {"confidence": confidence, "lost": bool(gone)}
-                    file.seek(end)  # over the bracket that closed the list
-                    file.write((",\n" if end else "[\n") + json.dumps(record))
-                    end = file.tell()
-                    file.write("\n]\n")
-            file.flush()
+                    lines.append((",\n" if count + index else "[\n") + json.dumps(record))
+            count += len(lines)
+            append("".join(lines), end="\n]\n" if form == "json" else "")
 
         yield write
 
 
-def _form_of(path, count):
+def _csv_line(fields):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(fields)
+    return text.getvalue()
+
+
+@contextlib.contextmanager
+def _open_lines(path, place):
+    """Yields append(text, end=""), which writes the text over the last `end`, or nothing of it."""
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(place.open("r+b" if place.is_file() else "wb", buffering=0))
+        except OSError as error:
+            raise ValueError(
+                f"cannot write {path}: {error.strerror}; choose another place"
+            ) from error
+        regular, length, tail = place.is_file(), 0, b""
+        if regular:
+            file.truncate(0)
+
+        def append(text, end=""):
+            nonlocal length, tail
+            data = text.encode()
+            try:
+                if tail:
+                    file.seek(length)
+                _write_all(file, data + end.encode())
+            except OSError as error:
+                if regular:  # back to what was whole
+                    with contextlib.suppress(OSError):
+                        file.truncate(length)
+                        file.seek(length)
+                        _write_all(file, tail)
+                raise ValueError(f"cannot write {path}: {error.strerror}") from error
+            length, tail = length + len(data), end.encode()
+
+        yield append
+
+
+def _write_all(file, data):
+    while data:  # a disk that becomes full takes a part first
+        data = data[file.write(data) :]
+
+
+def form_of(path, count: int) -> str:
+    """Returns the form in which boxes are written, by the ending of their file.
+
+    Args:
+      path: of the file.
+      count: of objects.
+
+    Raises:
+      ValueError: the ending says nothing.
+    """
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in FORMS:
         raise ValueError(f"{path} must end in .csv, .json or .txt, or name its form with --format")
@@ -124,38 +171,160 @@ def parse_box(text: str) -> list[float]:
     return [x, y, w, h]
 
 
-def read_box_file(path):
-    """Reads the boxes of one frame.
+class Row(NamedTuple):
+    """A box of a file.
+
+    Attributes:
+      frame: number in the source, from 0; None where the file says none.
+      object: name; the number among the boxes of its frame, from 1, where the file says none.
+      box: [x, y, w, h] in frame pixels, 0-based.
+    """
+
+    frame: int | None
+    object: str
+    box: list[float]
+
+
+def read_box_file(path) -> list[Row]:
+    """Reads boxes, those that `box_writer` wrote and those that other programs saved again.
+
+    Text may be UTF-8 or UTF-16, with or without byte order mark, with columns between commas,
+    semicolons or tabs; with the latter two, numbers may have decimal commas. Without a header,
+    four columns of a `.csv` are boxes `x,y,w,h`, four of a `.txt` those of OTB, a line a frame,
+    1-based, and 6, 7, 9 or 10 those of MOT-challenge, 1-based.
 
     Args:
-      path: `.json`, a list of objects, or csv with a header; columns as `box_writer`
-        writes them. All but `x`, `y`, `w` and `h` may be left out. Where several
-        frames are given, the first counts.
+      path: `.json`, a list of objects with `x`, `y`, `w`, `h` and, if you like, `frame` and
+        `object`; or text with a header of these names, or one without.
 
     Returns:
-      (names, boxes f32[N, 4]); an object without a name gets its number from 1.
+      Its boxes, in its order.
 
     Raises:
       ValueError: the file is missing or not of that form; the text names the row.
     """
     path = pathlib.Path(path)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = json.load(file) if path.suffix.lower() == ".json" else list(csv.DictReader(file))
+        text = _decode(path.read_bytes(), path)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
-    form = "expected columns x,y,w,h and, if you like, frame and object"
-    if not isinstance(rows, list) or not rows:
-        raise ValueError(f"{path} holds no box; {form}")
-    names, boxes = [], []
-    for number, row in enumerate(rows, start=1):
+    if path.suffix.lower() == ".json":
         try:
-            if row.get("frame") != rows[0].get("frame"):
-                break
-            boxes.append([float(row[key]) for key in "xywh"])
-            names.append(str(row.get("object") or number))
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise ValueError(f"{path}, box {number}: {form}, got {row}") from None
-    return names, np.asarray(boxes, np.float32)
+            records = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is not JSON: {_short(error)}") from None
+        if not isinstance(records, list) or not all(isinstance(row, dict) for row in records):
+            raise ValueError(f"{path} holds no list of boxes; {EXPECTED}")
+    else:
+        records = _records(text, path)
+    if not records:
+        raise ValueError(f"{path} holds no box; {EXPECTED}")
+    rows, boxes_of = [], collections.Counter()
+    for number, record in enumerate(records, start=1):
+        try:
+            frame = record.get("frame")
+            frame = None if frame in (None, "") else _whole_number(frame)
+            box = [float(record[key]) for key in "xywh"]
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise ValueError(f"{path}, box {number}: {EXPECTED}, got {_short(record)}") from None
+        boxes_of[frame] += 1
+        name = record.get("object")
+        rows.append(Row(frame, str(boxes_of[frame] if name in (None, "") else name), box))
+    return rows
+
+
+def boxes_at(rows, frame: int, path):
+    """Picks the boxes with which tracking begins.
+
+    Args:
+      rows: of `read_box_file`.
+      frame: number of the first frame in its source.
+      path: of the file, for the message.
+
+    Returns:
+      (names, boxes f32[N, 4]): those of that frame, or those without a frame.
+
+    Raises:
+      ValueError: there are none.
+    """
+    chosen = [row for row in rows if row.frame in (None, frame)]
+    if not chosen:
+        frames = sorted({row.frame for row in rows})
+        some = f"frames {frames[0]} to {frames[-1]}" if len(frames) > 1 else f"frame {frames[0]}"
+        raise ValueError(f"{path} has boxes of {some}, none of frame {frame}; begin at one that "
+                         "it has with --start, or leave out the column frame")  # fmt: skip
+    return [row.object for row in chosen], np.asarray([row.box for row in chosen], np.float32)
+
+
+def _decode(data, path):
+    """Returns text of bytes in one of the encodings that programs save."""
+    marked = [encoding for mark, encoding in ENCODINGS.items() if data.startswith(mark)]
+    # Without a mark, every second byte of UTF-16 digits is 0.
+    zeros = data[:200:2].count(0), data[1:200:2].count(0)
+    guess = ("utf-16-be", "utf-16-le")[zeros[1] > zeros[0]] if any(zeros) else "utf-8"
+    encoding = marked[0] if marked else guess
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        if encoding != "utf-8":
+            raise ValueError(f"{path} is damaged: it is not the {encoding} it says") from None
+        return data.decode("cp1252", errors="replace")  # names, as old spreadsheets save them
+
+
+def _records(text, path):
+    """Returns a dictionary for each line of a table."""
+    lines = text.splitlines()
+    if lines and lines[0].lower().startswith("sep="):  # what spreadsheets note for themselves
+        lines = lines[1:]
+    lines = [line for line in lines if line.strip()]
+    if not lines:
+        return []
+    separator = max(";\t,", key=lines[0].count)
+    if path.suffix.lower() == ".txt":  # where each line may have its own
+        lines, separator = [re.sub(r"[\s,;]+", ",", line.strip()) for line in lines], ","
+    try:
+        table = list(csv.reader(lines, delimiter=separator))
+    except csv.Error as error:
+        raise ValueError(f"{path} is not a table: {error}") from None
+    table = [[field.strip() for field in row] for row in table]
+    if separator != ",":
+        table = [[re.sub(r"^(-?\d*),(\d+)$", r"\1.\2", field) for field in row] for row in table]
+    names = [name.lower() for name in table[0]]
+    if set("xywh") <= set(names):
+        return [dict(zip(names, row, strict=False)) for row in table[1:]]
+    return _without_header(table, path)
+
+
+def _without_header(table, path):
+    text = path.suffix.lower() == ".txt"
+    records = []
+    for line, row in enumerate(table):
+        if len(row) == 4 and not text:
+            records.append(dict(zip("xywh", row, strict=True)))
+            continue
+        if len(row) not in (4, 6, 7, 9, 10) or (not text and len(row) != 10):
+            raise ValueError(f"{path}, line {line + 1}: {EXPECTED}, got {_short(row)}")
+        try:
+            numbers = [float(field) for field in row]
+            frame, name = line, None
+            if len(row) > 4:
+                frame, name = _whole_number(row[0]) - 1, str(_whole_number(row[1]))
+        except (ValueError, OverflowError):
+            raise ValueError(f"{path}, line {line + 1}: {EXPECTED}, got {_short(row)}") from None
+        x, y, w, h = numbers if len(row) == 4 else numbers[2:6]
+        if all(map(math.isfinite, (x, y, w, h))):  # where there is no object, OTB has NaN
+            record = {"frame": frame, "object": name, "x": x - 1, "y": y - 1, "w": w, "h": h}
+            records.append(record)
+    return records
+
+
+def _whole_number(field):
+    number = float(field)
+    if not number.is_integer():
+        raise ValueError
+    return int(number)
+
+
+def _short(value):
+    text = str(value)
+    return text if len(text) <= 100 else f"{text[:100]} ..."

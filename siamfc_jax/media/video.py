@@ -4,32 +4,33 @@ Frames are u8[H, W, 3] in RGB order. The rotation that a phone noted in its file
 applied, so that frames stand as a player shows them.
 """
 
+import array
 import collections
 import concurrent.futures
 import contextlib
+import fractions
 import glob
+import math
 import os
 import pathlib
 import re
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import av
+import av.error
 import cv2
-import imageio_ffmpeg
 import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
 
-from siamfc_jax.data.sequences import ImageFiles
-from siamfc_jax.media.box_files import open_output
+from siamfc_jax.images import SUFFIXES
+from siamfc_jax.media import decoding, image_sources, outputs, sound
 
-IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 DEFAULT_FPS = 30.0  # where a source does not say
-STREAM_TIMEOUT = 10_000  # ms without a frame until a stream counts as gone
-RECONNECTIONS = 3  # in a row, to a stream that drops
-PATIENCE = 1.0  # seconds before each of them
-STEADY = 60.0  # seconds after which a connection is no longer in a row with the last one
+TICKS = 360_000  # a second of videos that are written; whole at 24000/1001 frames, too
+# What players take for granted at the sizes of today, ITU-R BT.709.
+COLORS = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
 
 
 class Source(NamedTuple):
@@ -38,30 +39,39 @@ class Source(NamedTuple):
     Attributes:
       frames: iterator of (number in the source from 0, u8[H, W, 3]), all of one size.
       fps: frames a second that remain after `stride`.
-      count: how many frames will come, None where nobody knows.
+      count: about how many frames will come, None where nobody knows.
+      gaps: grows by a line for each part of the source that could not be decoded.
+      time_of: function of the number of a frame that came; the seconds at which the source
+        shows it, NaN where it has no clock of its own.
+      sound: file or URL whose sound belongs to the frames, None where there is none.
     """
 
     frames: Iterator
     fps: float
     count: int | None
+    gaps: list[str]
+    time_of: Callable[[int], float]
+    sound: str | None
 
 
 def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
     """Opens whatever holds frames.
 
-    A stream that drops is connected to again, three times in a row at most, and then ends.
+    What is damaged in a file is left out and told on stderr and in `gaps`; the numbers of the
+    frames behind it stay those of the source. A stream that drops is connected to again, three
+    times in a row at most, and then ends.
 
     Args:
-      source: video file, image or animation (GIF, WebP), folder or glob of images in
-        natural order, camera number, or URL of a stream (RTSP, HTTP).
+      source: video file, image, pages of a TIFF, animation (GIF, WebP, PNG), folder or glob of
+        images in natural order, camera number, or URL of a stream (RTSP, HTTP).
       start: number of the first frame.
       stop: number of the frame before which to stop, None for the end.
       stride: take every stride-th frame.
       resize: `WIDTHxHEIGHT` to bring all frames to, None to leave them.
 
     Returns:
-      The source. Its iterator raises ValueError where a frame is damaged, of
-      another size than the first, or there is none at all.
+      The source. Its iterator raises ValueError where an image is damaged, a frame is of
+      another size than the first, or the frame `start` is not there.
 
     Raises:
       ValueError: there is no such source, or it holds no images.
@@ -72,27 +82,35 @@ def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
             f"got start {start}, stop {stop}, stride {stride}"
         )
     size = None if resize is None else _parse_size(resize)
-    # One clear line of ours instead of a page from the decoders.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     source = str(source)
     numbers = range(start, sys.maxsize if stop is None else stop, stride)
-    path = pathlib.Path(source)
-    if path.is_file() and cv2.haveImageReader(source):
-        images, fps = _read_animation(source)
-        frames, total = _indexed(images, numbers), len(images)
-    elif path.is_dir() or (glob.has_magic(source) and "://" not in source):
-        images, fps = ImageFiles(_image_paths(source)), DEFAULT_FPS
-        frames, total = _indexed(images, numbers), len(images)
+    gaps, voice = [], None
+    # One clear line of ours instead of several of the decoders'.
+    # OpenCV 5 has renamed the function.
+    silence = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    silence(0)
+    suffix = pathlib.Path(source).suffix.lower()
+    pattern = glob.has_magic(source) and "://" not in source and not os.path.exists(source)
+    if os.path.isdir(source) or pattern or (suffix in SUFFIXES and os.path.isfile(source)):
+        frames_of, fps, total = image_sources.open_images(source)
+        frames = frames_of(numbers)
+    elif source.isdecimal() and not os.path.exists(source):
+        frames, fps, total = _open_camera(source, numbers)
     else:
-        capture, live = _open_capture(source)
-        fps = capture.get(cv2.CAP_PROP_FPS)
-        total = 0 if live else int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        frames = _captured(capture, numbers, source=source, live=live)
+        clip = _open_clip(source)
+        fps, total, voice = clip.fps, clip.count, source if clip.has_sound else None
+        frames = decoding.decode(clip, numbers, gaps)
     fps = fps if 0 < fps <= 1000 else DEFAULT_FPS
-    known = stop if total <= 0 else min(total, numbers.stop)
+    known = stop if total is None else min(total, numbers.stop)
     count = None if known is None else len(range(start, known, stride))
-    return Source(_uniform(frames, source, start, size), fps / stride, count)
+    times = array.array("d")  # of the frames that came; NaN for those that did not
+
+    def time_of(number):
+        return times[(number - start) // stride]
+
+    frames = image_sources.to_eight_bits(frames, source)
+    frames = _uniform(_timed(frames, times, numbers), source, start, size)
+    return Source(frames, fps / stride, count, gaps, time_of, voice)
 
 
 def read_ahead(frames, count: int = 2) -> Iterator:
@@ -120,109 +138,41 @@ def _parse_size(text):
     return int(match[1]), int(match[2])
 
 
-def _image_paths(source):
-    if os.path.isdir(source):
-        paths = [p for p in pathlib.Path(source).iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
-    else:
-        paths = [pathlib.Path(name) for name in glob.glob(source, recursive=True)]
-    if not paths:
-        raise ValueError(f"no images in {source}; expected files such as 00000001.jpg")
-    # Natural order: frame 2 before frame 10.
-    return sorted(
-        paths, key=lambda p: [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", str(p))]
-    )
-
-
-def _read_animation(source):
-    found, animation = cv2.imreadanimation(source)
-    if not found or not len(animation.frames):
-        raise ValueError(f"cannot read image {source}; the file is damaged")
-    codes = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
-    frames = [cv2.cvtColor(frame, codes[frame.shape[2]]) for frame in animation.frames]
-    milliseconds = float(np.mean(animation.durations)) if len(frames) > 1 else 0.0
-    return frames, 1000 / milliseconds if milliseconds else DEFAULT_FPS
-
-
-def _open_capture(source):
-    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, STREAM_TIMEOUT]
-    timeouts += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, STREAM_TIMEOUT]
-    live = "://" in source or (source.isdecimal() and not os.path.exists(source))
-    if "://" in source:
-        capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, timeouts)
-    elif live:
-        capture = cv2.VideoCapture(int(source))
-    elif os.path.exists(source):
-        capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG)
-    else:
+def _open_clip(source):
+    if "://" not in source and not os.path.exists(source):
         raise ValueError(
             f"no file {source}; expected a video, an image, a folder or glob of images, "
             "a camera number or a URL"
         )
-    if not capture.isOpened():
-        if live:
-            raise ValueError(f"cannot reach {source}; expected a camera number or a running stream")
-        raise ValueError(f"cannot read {source}; expected a video that FFmpeg can decode")
-    return capture, live
+    return decoding.open_clip(source)
 
 
-def _captured(capture, numbers, *, source, live):
-    """Yields (number, frame); frames between are decoded, as seeking is not exact."""
-    position, seconds = 0, 0.0
-    # A file behind a URL knows its length, and would begin anew.
-    endless = "://" in source and capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0
-    opened, tries = time.monotonic(), 0
+def _open_camera(source, numbers):
+    camera = cv2.VideoCapture(int(source))
+    if not camera.isOpened():
+        raise ValueError(f"cannot reach {source}; expected a camera number or a running stream")
+    return _photographed(camera, numbers), camera.get(cv2.CAP_PROP_FPS), None
+
+
+def _photographed(camera, numbers):
     try:
-        for number in numbers:
-            while position <= number:
-                while not capture.grab():
-                    if not live:
-                        _check_end(capture, position, seconds, source)
-                    tries = 1 if time.monotonic() - opened > STEADY else tries + 1
-                    if not endless or tries > RECONNECTIONS:
-                        return
-                    capture = _reconnect(capture, source, position, tries)
-                    opened = time.monotonic()
-                seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                position += 1
-            found, frame = capture.retrieve()
+        for number in range(numbers.stop):
+            found, frame = camera.read()
             if not found:
-                raise ValueError(f"cannot decode frame {number} of {source}; the file is damaged")
-            yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+                return
+            if number in numbers:
+                yield number, math.nan, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     finally:
-        capture.release()
+        camera.release()
 
 
-def _reconnect(capture, source, position, tries):
-    """Returns a new capture of a stream, the old one where it cannot be reached."""
-    print(
-        f"{source} dropped after {position} frames; connecting again ({tries} of {RECONNECTIONS})",
-        file=sys.stderr,
-    )
-    time.sleep(PATIENCE)
-    try:
-        new, _ = _open_capture(source)
-    except ValueError:
-        return capture
-    capture.release()
-    return new
-
-
-def _check_end(capture, position, seconds, source):
-    """Tells the end of a video from damage, which OpenCV reports in the same way.
-
-    Seconds are compared, as many containers know their duration but not their frames.
-    """
-    count, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-    if position and count > 0 and fps > 0 and seconds < 0.95 * count / fps - 0.5:
-        raise ValueError(
-            f"cannot decode {source} beyond frame {position - 1} of {count:.0f}; "
-            "the file is damaged or cut off"
-        )
-
-
-def _indexed(images, numbers):
-    for number in numbers[: len(range(numbers.start, len(images), numbers.step))]:
-        yield number, images[number]
+def _timed(frames, times, numbers):
+    """Yields (number, image), and notes the seconds of each in `times`."""
+    for number, seconds, image in frames:
+        index = (number - numbers.start) // numbers.step
+        times.extend([math.nan] * (index - len(times)))
+        times.append(math.nan if seconds is None else seconds)
+        yield number, image
 
 
 def _uniform(frames, source, start, size):
@@ -230,6 +180,8 @@ def _uniform(frames, source, start, size):
     for number, frame in frames:
         if size:
             frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        if shape is None and number != start:
+            raise ValueError(f"frame {start} of {source} is damaged; start with frame {number}")
         shape = shape or frame.shape
         if frame.shape != shape:
             raise ValueError(
@@ -242,58 +194,113 @@ def _uniform(frames, source, start, size):
 
 
 @contextlib.contextmanager
-def video_writer(path, shape, *, fps):
+def video_writer(path, shape, *, fps, source=None):
     """Writes H.264 video that browsers play, readable up to the last second if killed.
 
-    Odd sizes get one row or column of black, as H.264 shares colour among 2 x 2 pixels.
+    Odd sizes get one row or column of black, as H.264 shares colour among 2 x 2 pixels. A new
+    video grows where it shall stand; one that replaces another does so when it is done.
 
     Args:
       path: file to write, `.mp4`.
       shape: (H, W, 3) of every frame.
       fps: frames a second.
+      source: Source whose sound and times the video takes over; None for none.
 
     Yields:
-      write(frame u8[H, W, 3]).
+      write(frame u8[H, W, 3], number=None), with the number of the frame in its source, whose
+      time it then takes; else frames follow each other by `fps`.
 
     Raises:
       ValueError: the place cannot be written, or the encoder fails.
     """
+    check_ending(path)
+    with outputs.whole(path) as place, _encoder(path, place, shape, fps, source) as write:
+        yield write
+
+
+def check_ending(path) -> None:
+    """Raises ValueError where a video that is to be written does not end in `.mp4`."""
     if pathlib.Path(path).suffix.lower() != ".mp4":
         raise ValueError(f"{path} must end in .mp4; video is written as H.264")
-    open_output(path).close()
-    height, width = shape[:2]
-    # fmt: off
-    command = [
-        imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error",
-        "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:.6f}",
-        "-i", "pipe:", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264",
-        "-pix_fmt", "yuv420p", "-crf", "20", "-g", "30",
-        # The second, as the first frame would be shown two frames late otherwise.
-        "-movflags", "+hybrid_fragmented+negative_cts_offsets",
-        os.path.abspath(path),
-    ]
-    # fmt: on
-    # In a session of its own, so that Ctrl-C reaches only us and the video is finished.
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
-    broken = False
 
-    def write(frame):
-        nonlocal broken
+
+@contextlib.contextmanager
+def _encoder(path, place, shape, fps, source):
+    height, width = shape[:2]
+    # Fragments of a second, so that a kill costs no more; the second flag, as the first frame
+    # would be shown two frames late otherwise.
+    flags = "+hybrid_fragmented+negative_cts_offsets"
+    options = {"movflags": flags, "flush_packets": "1", "max_interleave_delta": "1000000"}
+    begin, last, count, failed = None, -1, 0, False
+    try:
+        container = av.open(f"file:{place}", "w", format="mp4", options=options)
+        pictures = _add_pictures(container, width, height, fps)
+        advance = _add_sound(container, source)
+    except (av.error.FFmpegError, OSError) as error:
+        raise _refusal(path, error) from error
+
+    def write(frame, number=None):
+        nonlocal begin, last, count, failed
+        seconds = math.nan if number is None or source is None else source.time_of(number)
+        if math.isnan(seconds):
+            seconds = (0.0 if begin is None else begin) + count / fps
+        begin = seconds if begin is None else begin
+        count += 1
+        last = max(last + 1, round((seconds - begin) * TICKS))  # clocks may stand still
+        picture = av.VideoFrame.from_ndarray(_even(frame), format="rgb24")
+        picture = picture.reformat(format="yuv420p", **COLORS)
+        picture.pts, picture.time_base = last, fractions.Fraction(1, TICKS)
         try:
-            process.stdin.write(np.ascontiguousarray(frame))
-        except BrokenPipeError:
-            broken = True
-            raise ValueError(f"cannot write {path}: the encoder stopped") from None
+            for packet in pictures.encode(picture):
+                container.mux(packet)
+            if advance:
+                advance(begin, begin + last / TICKS + 1 / fps)
+        except (av.error.FFmpegError, OSError) as error:
+            failed = True
+            raise _refusal(path, error) from error
 
     try:
         yield write
     finally:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        complaint = process.stderr.read().decode(errors="replace").strip()
-        process.stderr.close()
-        if process.wait() or broken:
-            last = complaint.splitlines()[-1] if complaint else "the encoder stopped"
-            raise ValueError(f"cannot write {path}: {last}")
+        try:
+            if count and not failed:
+                for packet in pictures.encode(None):
+                    container.mux(packet)
+            container.close()
+        except (av.error.FFmpegError, OSError) as error:
+            if not failed:
+                raise _refusal(path, error) from error
+
+
+def _add_pictures(container, width, height, fps):
+    rate = fractions.Fraction(fps).limit_denominator(1_001_000)
+    pictures = container.add_stream("libx264", rate=rate, options={"crf": "20", "g": "30"})
+    pictures.width, pictures.height = width + width % 2, height + height % 2
+    pictures.pix_fmt = "yuv420p"
+    encoder = pictures.codec_context
+    encoder.time_base = fractions.Fraction(1, TICKS)
+    encoder.color_range, encoder.colorspace = ColorRange.MPEG, Colorspace.ITU709
+    encoder.color_primaries = encoder.color_trc = 1  # BT.709, ITU-T H.273
+    return pictures
+
+
+def _add_sound(container, source):
+    """Returns `advance` of `sound.copy_sound`, None where there is no sound to keep."""
+    if source is None or source.sound is None:
+        return None
+    if "://" in source.sound:
+        print(f"the sound of {source.sound} is left out: a stream is read once", file=sys.stderr)
+        return None
+    return sound.copy_sound(source.sound, container)
+
+
+def _even(frame):
+    """Adds a black row or column to odd sizes."""
+    height, width = frame.shape[:2]
+    if height % 2 or width % 2:
+        return cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_CONSTANT)
+    return np.ascontiguousarray(frame)
+
+
+def _refusal(path, error):
+    return ValueError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}")

@@ -1,9 +1,11 @@
 """Sources and writers on clips made here, each frame of a grey level that names it."""
 
-import http.server
+import os
+import pathlib
 import subprocess
-import threading
+import sys
 
+import av
 import cv2
 import imageio_ffmpeg
 import numpy as np
@@ -175,78 +177,13 @@ def test_damaged_image_names_itself(folder, tmp_path):
         next(frames)
 
 
-def test_video_that_is_cut_off(folder, tmp_path, capfd):
-    ffmpeg(
-        "-stream_loop", 5, "-i", folder / "clip.mp4", "-g", 4, "-c:v", "mjpeg", tmp_path / "a.avi"
-    )
-    whole = (tmp_path / "a.avi").read_bytes()
-    (tmp_path / "a.avi").write_bytes(whole[: len(whole) // 2])
-    seen = []
-    with pytest.raises(
-        ValueError, match=r"cannot decode .* beyond frame .* of 72; the file is dam"
-    ):
-        seen += [number for number, _ in video.open_source(str(tmp_path / "a.avi")).frames]
-    assert not capfd.readouterr().err
-
-
-@pytest.fixture
-def dropping_server(folder, monkeypatch):
-    """Serves two thirds of the clip to two visitors and hangs up; a whole file to all."""
-    monkeypatch.setattr(video, "PATIENCE", 0.0)
-    data, visits = (folder / "clip.ts").read_bytes(), []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            if self.path == "/clip.mp4":
-                whole = (folder / "clip.mp4").read_bytes()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(whole)))
-                self.end_headers()
-                self.wfile.write(whole)
-                return
-            visits.append(self.path)
-            self.send_response(200 if len(visits) < 3 else 503)
-            self.end_headers()
-            self.wfile.write(data[: len(data) * 2 // 3] if len(visits) < 3 else b"")
-
-        def log_message(self, *words):
-            """Says nothing."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_stream_that_drops_is_connected_to_again_and_ends(dropping_server, capfd):
-    numbers, _, opened = read(f"{dropping_server}/clip.ts")
-    assert opened.count is None
-    once = len(numbers) // 2
-    assert 0 < once < COUNT
-    assert numbers == list(range(2 * once))
-    lines = capfd.readouterr().err.splitlines()
-    assert lines == [
-        f"{dropping_server}/clip.ts dropped after {count} frames; connecting again ({tries} of 3)"
-        for tries, count in ((1, once), (2, 2 * once), (3, 2 * once))
-    ]
-
-
-def test_file_behind_a_url_is_read_once(dropping_server, capfd):
-    numbers, *_ = read(f"{dropping_server}/clip.mp4")
-    assert numbers == list(range(COUNT))
-    assert not capfd.readouterr().err
-
-
 @pytest.mark.parametrize("height, width", [(46, 64), (47, 65), (1, 3)])
 def test_written_video_plays_in_browsers(tmp_path, height, width):
     path = tmp_path / "new" / "out.mp4"
     write_video(path, [picture(number, height, width) for number in range(5)], fps=29.97)
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 5
-    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(29.97)
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(29.97, rel=1e-5)
     fourcc = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
     assert fourcc in (b"avc1", b"h264")
     assert int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)).to_bytes(4, "little") == b"I420"
@@ -257,6 +194,119 @@ def test_written_video_plays_in_browsers(tmp_path, height, width):
     # Else the picture lags behind what is shown beside it by the frames the encoder delays.
     told = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-i", path], stderr=subprocess.PIPE)
     assert b"start: 0.000000" in told.stderr
+
+
+def streams(path):
+    """Returns type -> (codec, first second, last second) of the streams of a file."""
+    found = {}
+    with av.open(str(path)) as container:
+        for packet in container.demux():
+            if packet.size:
+                begin = float(packet.pts * packet.time_base)
+                end = begin + float(packet.duration * packet.time_base)
+                name = packet.stream.codec_context.name
+                _, low, high = found.get(packet.stream.type, (name, begin, end))
+                found[packet.stream.type] = name, min(low, begin), max(high, end)
+    return found
+
+
+@pytest.mark.parametrize(
+    "name, words, codec",
+    [
+        ("a.mp4", ["-c:a", "aac"], "aac"),
+        ("a.mkv", ["-c:a", "mp3"], "mp3float"),
+        ("a.webm", ["-c:v", "libvpx", "-c:a", "libopus"], "opus"),
+        ("a.mkv", ["-c:a", "vorbis", "-strict", "-2", "-ac", 2], "aac"),
+        ("a.avi", ["-c:a", "pcm_s16le"], "aac"),
+    ],
+)
+def test_sound_of_the_source_is_kept(folder, tmp_path, name, words, codec, capfd):
+    # Silence, and a tone from .6 s to .9 s.
+    tone = ["-f", "lavfi", "-i", "aevalsrc=sin(2500*t)*between(t\\,.6\\,.9):duration=3"]
+    ffmpeg("-i", folder / "clip.mp4", *tone, *words, tmp_path / name)
+    source = video.open_source(tmp_path / name, start=3, stop=11, stride=2)
+    with video.video_writer(tmp_path / "out.mp4", (46, 64, 3), fps=source.fps, source=source) as w:
+        for number, frame in source.frames:
+            w(frame, number)
+    found = streams(tmp_path / "out.mp4")
+    assert found["video"][1:] == pytest.approx((0, 0.8), abs=0.01)
+    assert found["audio"][0] == codec
+    assert found["audio"][1] < 0.05 and 0.7 < found["audio"][2] < 0.9
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        loud = [f.time for f in container.decode(audio=0) if np.abs(f.to_ndarray()).max() > 0.1]
+    assert min(loud) == pytest.approx(0.3, abs=0.06) and max(loud) == pytest.approx(0.6, abs=0.06)
+    assert not capfd.readouterr().err
+
+
+def test_sound_that_cannot_be_kept_is_told(folder, tmp_path, capfd):
+    source = video.open_source(folder / "clip.mp4")._replace(sound="http://somewhere/a.mp4")
+    with video.video_writer(tmp_path / "a.mp4", (46, 64, 3), fps=10, source=source) as write:
+        write(picture(0))
+    assert "the sound of http://somewhere/a.mp4 is left out" in capfd.readouterr().err
+    source = source._replace(sound=str(tmp_path / "none.mp4"))
+    with video.video_writer(tmp_path / "b.mp4", (46, 64, 3), fps=10, source=source) as write:
+        write(picture(0))
+    assert "none.mp4 is left out: No such file" in capfd.readouterr().err
+    assert read(tmp_path / "b.mp4")[0] == [0]
+
+
+def test_frames_keep_the_times_of_the_source(folder, tmp_path):
+    held = ["-vf", "setpts=(N+30*gt(N\\,5))/10/TB", "-fps_mode", "vfr"]
+    ffmpeg("-i", folder / "clip.mp4", *held, tmp_path / "held.mkv")
+    source = video.open_source(tmp_path / "held.mkv", start=2)
+    with video.video_writer(tmp_path / "out.mp4", (46, 64, 3), fps=source.fps, source=source) as w:
+        for number, frame in source.frames:
+            w(frame, number)
+    numbers, frames, opened = read(tmp_path / "out.mp4")
+    assert numbers_of(frames) == list(range(2, COUNT))
+    times = [opened.time_of(number) for number in numbers]
+    truth = [(n - 2 + 30 * (n > 5)) / 10 for n in range(2, COUNT)]
+    np.testing.assert_allclose(times, truth, atol=2e-3)
+
+
+def test_older_video_stands_until_the_new_one_is_whole(folder, tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"old")
+    with video.video_writer(path, (46, 64, 3), fps=10) as write:
+        write(picture(3))
+        assert path.read_bytes() == b"old"
+    assert numbers_of(read(path)[1]) == [3]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("end", ["kill", "disk"])
+def test_what_was_written_can_be_played(tmp_path, end):
+    script = f"""
+import resource, sys, time
+import numpy as np
+from siamfc_jax.media import video
+noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)
+if {end == "disk"}:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    with video.video_writer("out.mp4", noise.shape, fps=30) as write:
+        for number in range(400):
+            write(np.roll(noise, 7 * number, axis=1))
+        print("written", flush=True)
+        time.sleep(60)
+except ValueError as error:
+    print(error, flush=True)
+"""
+    env = os.environ | {"PYTHONPATH": str(pathlib.Path(video.__file__).parents[2])}
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE) as process:
+        line = process.stdout.readline().decode()
+        process.kill()
+    disk = "cannot write out.mp4: File too large\n"
+    assert line == (disk if end == "disk" else "written\n")
+    numbers, *_ = read(tmp_path / "out.mp4")
+    assert len(numbers) > (20 if end == "disk" else 300)
+
+
+@pytest.mark.parametrize("fps", [0.1, 24000 / 1001, 25, 30000 / 1001, 60000 / 1001, 1000])
+def test_rate_of_the_written_video(tmp_path, fps):
+    write_video(tmp_path / "a.mp4", [picture(number) for number in range(12)], fps=fps)
+    assert video.open_source(tmp_path / "a.mp4").fps == pytest.approx(fps, rel=1e-5)
 
 
 def test_writer_refuses(tmp_path):

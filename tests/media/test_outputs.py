@@ -1,0 +1,100 @@
+"""No result is written over what is read, and none is half of one."""
+
+import os
+
+import pytest
+
+from siamfc_jax.media import outputs
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with a video, links to it, and a folder of images."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip.mp4").write_bytes(b"video")
+    (tmp_path / "link.mp4").symlink_to("clip.mp4")
+    os.link("clip.mp4", "hard.mp4")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "0.png").write_bytes(b"image")
+    (tmp_path / "other").symlink_to("images")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "source, output",
+    [
+        ("clip.mp4", "clip.mp4"),
+        ("clip.mp4", "./images/../clip.mp4"),
+        ("clip.mp4", "link.mp4"),
+        ("clip.mp4", "hard.mp4"),
+        ("link.mp4", "clip.mp4"),
+        ("images", "images/out.csv"),
+        ("images", "other/out.csv"),
+        ("other", "images/deep/out.csv"),
+        ("images/*.png", "images/0.png"),
+    ],
+)
+def test_output_that_is_an_input(place, source, output):
+    with pytest.raises(ValueError, match=r"--output .* (is|lies in) the input .*; choose"):
+        outputs.check_outputs([None, source], {"--output": output, "--boxes": None})
+    assert (place / "clip.mp4").read_bytes() == b"video"
+
+
+def test_two_outputs_that_are_one(place):
+    (place / "new.csv").symlink_to("out.csv")
+    for first, second in [("out.csv", "./out.csv"), ("new.csv", "out.csv")]:
+        with pytest.raises(ValueError, match="--boxes and --output are both"):
+            outputs.check_outputs(["clip.mp4"], {"--boxes": first, "--output": second})
+
+
+def test_what_is_no_input_is_allowed(place):
+    (place / "a [b].mp4").touch()
+    outputs.check_outputs(
+        ["images/*.png", "0", "rtsp://camera/1", "a [b].mp4", None],
+        {"--output": "out.mp4", "--boxes": "deep/er/out.csv", "--debug": "images.mp4"},
+    )
+    assert not (place / "deep").exists()
+
+
+def test_places_that_cannot_be_written(place):
+    for output, reason in [("images", "it is a folder"), ("clip.mp4/x/out.csv", "Not a dir")]:
+        with pytest.raises(ValueError, match=f"cannot write {output}: {reason}"):
+            outputs.check_outputs([], {"--output": output})
+
+
+def test_new_result_grows_at_its_place(place):
+    with outputs.whole("deep/out.txt") as path:
+        path.write_text("half")
+        assert (place / "deep" / "out.txt").read_text() == "half"
+
+
+def test_result_that_replaces_another_appears_whole(place):
+    with outputs.whole("link.mp4") as path:
+        path.write_bytes(b"new")
+        assert (place / "clip.mp4").read_bytes() == b"video"
+    assert (place / "clip.mp4").read_bytes() == b"new"
+    assert (place / "link.mp4").is_symlink()
+    assert not list(place.glob("*.part*"))
+
+
+def test_longest_name_that_systems_take(place):
+    name = "ü" * 125 + ".txt"
+    for text in ("old", "new"):
+        with outputs.whole(name) as path:
+            path.write_text(text)
+    assert (place / name).read_text() == "new"
+
+
+def test_failure_leaves_the_older_result_and_tells_the_new_one(place):
+    (place / "clip.part.mp4").write_bytes(b"of a run that was killed")
+
+    def fail():
+        with outputs.whole("clip.mp4") as path:
+            path.write_bytes(b"half")
+            raise ValueError("it broke")
+
+    with pytest.raises(ValueError, match=r"it broke; what was written is in .*clip\.part2\.mp4"):
+        fail()
+    assert (place / "clip.mp4").read_bytes() == b"video"
+    assert (place / "clip.part2.mp4").read_bytes() == b"half"
+    assert (place / "clip.part.mp4").read_bytes() == b"of a run that was killed"
