@@ -201,7 +201,7 @@ def correlate(exemplars: ArrayLike, searches: ArrayLike) -> jax.Array:
 
 
 def correlate_by_xla(exemplars: ArrayLike, searches: ArrayLike) -> jax.Array:
-    """Is `correlate` in the form for GPU and TPU: the exemplars are a kernel."""
+    """Slides every exemplar over every search, in the form for GPU and TPU: as kernels."""
     return lax.conv_general_dilated(
         searches,
         exemplars,
@@ -213,10 +213,17 @@ def correlate_by_xla(exemplars: ArrayLike, searches: ArrayLike) -> jax.Array:
 
 
 def correlate_by_matmul(exemplars: ArrayLike, searches: ArrayLike) -> jax.Array:
-    """Is `correlate` in the form for CPUs: all cells meet in one matmul.
+    """Slides every exemplar over every search, in the form for CPUs: one matmul of all cells.
 
     The gradient of a batch of 8 pairs of the full network takes 1.6 ms in this form and 1281 ms
     as that of XLA's grouped convolution (2 cores).
+
+    Args:
+      exemplars: f32 or bf16[N, h, w, C].
+      searches: of the same dtype, [M, H, W, C].
+
+    Returns:
+      f32[N, M, H - h + 1, W - w + 1].
     """
     count, height, width, _ = exemplars.shape
     images, rows, columns, _ = searches.shape
