@@ -73,15 +73,20 @@ def _random_pair(key, exemplar, search, *, config):
             stretch_key, (2,), minval=1 - config.max_stretch, maxval=1 + config.max_stretch
         )
         center = patch.shape[0] / 2 + shift
-        cut = crop(patch, center, size * stretch, mean_color(patch), size=size)
-        cut = jnp.where(flip, cut[:, ::-1], cut)
-        cut = jnp.where(gray, cut.mean(-1, keepdims=True), cut)
-        offset = -shift / stretch * jnp.array([jnp.where(flip, -1.0, 1.0), 1.0])
+        # A negative width mirrors. A `where` of an image and its mirror would compute both.
+        mirror = jnp.array([jnp.where(flip, -1.0, 1.0), 1.0])
+        cut = crop(patch, center, size * stretch * mirror, mean_color(patch), size=size)
+        cut = lax.cond(gray, _to_gray, lambda image: image, cut)
+        offset = -shift / stretch * mirror
         return _random_color(color_key, cut, config=config), offset
 
     z, _ = augment(exemplar_key, exemplar, EXEMPLAR_SIZE, 0.0)
     x, offset = augment(search_key, search, TRAIN_SEARCH_SIZE, config.max_shift)
     return Pairs(z, x, offset)
+
+
+def _to_gray(image):
+    return jnp.broadcast_to(image.mean(-1, keepdims=True), image.shape)
 
 
 def _random_color(key, image, *, config):
@@ -105,8 +110,7 @@ def _random_color(key, image, *, config):
 
 def _blur(image, strength):
     """Smooths with [s, 1 - 2 s, s] along rows and columns, twice, at a distance of 1 and 2."""
-    # Both distances are one circulant matrix. As shifted sums, XLA on a CPU fuses the four passes
-    # into one and computes 81 pixels for each; a matmul takes a tenth of that time.
+    # Both distances are one circulant matrix, so that the whole is two matmuls.
     same = np.eye(len(image), dtype=np.float32)
     near, far = (np.roll(same, by, 0) + np.roll(same, -by, 0) for by in (1, 2))
     rest = 1 - 2 * strength
