@@ -110,12 +110,12 @@ def move_to_peak(state, logits, sides, frame_size, *, config: TrackerConfig):
 
 
 def _upsample(logits):
-    matrix = _cubic_matrix(logits.shape[-1])
+    matrix = cubic_matrix(logits.shape[-1])
     return jnp.einsum("ur,srq,vq->suv", matrix, logits, matrix, precision=lax.Precision.HIGHEST)
 
 
 @functools.cache
-def _cubic_matrix(size):
+def cubic_matrix(size):
     """Returns f32[16 (size - 1) + 1, size]: cell i stands at sample 16 i, so the centre is exact.
 
     Keys' cubic with a = -.5, that of MATLAB's imresize; the border cell is repeated.

@@ -40,8 +40,8 @@ def whole(frame) -> View:
     """Returns a view of all of a frame u8[H, W, 3]; a view is returned as it is."""
     if isinstance(frame, View):
         return frame
-    size = np.array(frame.shape[1::-1], np.int32)
-    return View(frame, np.zeros_like(size), size, np.float32(size), mean_color(frame))
+    size = jnp.array(frame.shape[1::-1], jnp.int32)  # of JAX, as an export leaves the size open
+    return View(frame, jnp.zeros_like(size), size, size.astype(jnp.float32), mean_color(frame))
 
 
 def look(frame, boxes, last: View | None = None, *, config: TrackerConfig) -> View:
