@@ -57,7 +57,7 @@ $(VENV)/.env: requirements.txt
 		'try: sudo apt-get install -y libgl1 libglib2.0-0' >&2; exit 1; }
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.env requirements-test.txt requirements-web.txt
+$(VENV)/.test: $(VENV)/.env requirements-test.txt requirements-web.txt requirements-export.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-test.txt
 	@touch $@
 

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "evaluation": "network tracking data",
     "training": "network tracking data media evaluation",
     "app": "tracking media",
+    "export": "network tracking media",
 }
 
 # A package that is slow to import or apt to change stays behind one border.
@@ -31,6 +32,8 @@ ONLY_IN = {
     "tensorboardX": {"logs"},
     "tensorflow_datasets": {"builder", "prepared", "shards", "image_sets"},
     "imageio_ffmpeg": {"video"},
+    "onnx": {"onnx_graphs"},
+    "onnxruntime": {"checks"},
     "starlette": {"page"},
     "uvicorn": {"page"},
 }

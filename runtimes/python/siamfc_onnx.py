@@ -10,6 +10,7 @@ This file needs NumPy, OpenCV and onnxruntime, and nothing else of the project. 
 """
 
 import argparse
+import contextlib
 import csv
 import hashlib
 import json
@@ -180,7 +181,7 @@ def _read_manifest(folder):
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"no manifest.json in {folder}; write it with python -m siamfc_jax.export MODEL {folder}"
+            f"no manifest.json in {folder}; write it: python -m siamfc_jax.export MODEL {folder}"
         ) from error
     if manifest.get("format") != FORMAT:
         raise ValueError(
@@ -215,6 +216,14 @@ def _frames(source):
         yield frame[:, :, ::-1]  # BGR -> RGB
 
 
+def _parse_box(text):
+    try:
+        x, y, width, height = map(float, text.split(","))
+    except ValueError:
+        raise ValueError(f"--box must be four numbers x,y,w,h, got {text}") from None
+    return [x, y, width, height]
+
+
 def main(argv=None) -> int:
     """Runs the command; returns its exit code."""
     parser = argparse.ArgumentParser(
@@ -227,19 +236,19 @@ def main(argv=None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="of the network (default: cores)")
     args = parser.parse_args(argv)
     try:
-        try:
-            box = [float(value) for value in args.box.split(",")]
-        except ValueError:
-            raise ValueError(f"--box must be four numbers x,y,w,h, got {args.box}") from None
+        box = _parse_box(args.box)
+        tracker = Tracker(args.folder, args.threads)
         frames = _frames(args.video)
         first = next(frames, None)
         if first is None:
             raise ValueError(f"{args.video} has no frame")
-        tracker = Tracker(args.folder, args.threads)
         tracker.init(first, box)
-        with open(args.boxes or sys.stdout.fileno(), "w", newline="", closefd=bool(args.boxes)) as f:
-            writer = csv.writer(f)
-            writer.writerow("frame x y w h score confidence lost".split())
+        with contextlib.ExitStack() as stack:
+            target = sys.stdout
+            if args.boxes:
+                target = stack.enter_context(open(args.boxes, "w", newline="", encoding="utf-8"))
+            writer = csv.writer(target, lineterminator="\n")
+            writer.writerow(["frame", "x", "y", "w", "h", "score", "confidence", "lost"])
             writer.writerow([0, *box, "nan", 1, 0])
             for number, frame in enumerate(frames, start=1):
                 box, score = tracker.update(frame)

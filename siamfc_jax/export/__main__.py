@@ -8,32 +8,17 @@ is a flag.
 """
 
 import argparse
-import dataclasses
-import hashlib
-import importlib.metadata
 import json
 import pathlib
 import sys
 
-import numpy as np
-
 from siamfc_jax import config
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE, STRIDE, check_box
+from siamfc_jax.export import manifest
+from siamfc_jax.geometry import check_box
 from siamfc_jax.media import video
 from siamfc_jax.network.checkpoints import load_model
-from siamfc_jax.tracking import peaks, tracker
-
-FORMAT = 1  # of the manifest; readers refuse another
-COORDINATES = (
-    "boxes are [x, y, w, h], left and top edge and extent in continuous 0-based frame pixels; "
-    "the pixel of row r and column c covers [c, c + 1) x [r, r + 1)"
-)
-SAMPLING = (
-    "bilinear without low-pass filter: sample i of a crop of n lies at "
-    "center - .5 + ((i + .5) / n - .5) * side in pixel indices; the mean colour of the first "
-    "frame stands outside of the frame"
-)
+from siamfc_jax.tracking import tracker
 
 
 def main(argv=None) -> int:
@@ -62,7 +47,9 @@ def run(args) -> None:
     try:
         from siamfc_jax.export import checks, onnx_graphs, stablehlo
     except ModuleNotFoundError as error:
-        raise ValueError(f"{error.name} is missing; pip install -r requirements-export.txt") from None
+        raise ValueError(
+            f"{error.name} is missing; pip install -r requirements-export.txt"
+        ) from None
     loaded = load_model(args.model)
     settings = config.from_arguments(loaded.tracker_config, args)
     check_settings(settings)
@@ -77,20 +64,22 @@ def run(args) -> None:
         "exemplar.onnx": {"features": differences.pop("features")},
         "search.onnx": differences,
     }
+    for name, differences in compared.items():
+        checks.check_limits(name, differences)
     programs = stablehlo.export_tracker(params, config=settings)
     differences = checks.compare_programs(*programs.values(), params, clip, box, config=settings)
     for name, program in programs.items():
+        checks.check_limits(f"{name}.jaxexport", differences)
         files[f"{name}.jaxexport"] = program
         compared[f"{name}.jaxexport"] = differences
-    for name, differences in compared.items():
-        checks.check_limits(name, differences)
     args.output.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (args.output / name).write_bytes(data)
         shown = ", ".join(f"{key} {value:.2g}" for key, value in compared[name].items())
         print(f"{name}: {len(data) / 1e6:.2f} MB, largest differences: {shown}")
-    manifest = describe(args.model, loaded, settings, params, files, compared, len(clip))
-    text = json.dumps(manifest, indent=2) + "\n"
+    described = manifest.describe(args.model, loaded.model_config, settings, params, files)
+    described["compared"] = {"frames": len(clip), "largest_differences": compared}
+    text = json.dumps(described, indent=2) + "\n"
     (args.output / "manifest.json").write_text(text, encoding="utf-8")
     print(f"wrote {args.output}")
 
@@ -133,51 +122,6 @@ def read_clip(source, box):
     except ValueError:
         numbers = box
     return clip, check_box(numbers, clip[0].shape)
-
-
-def describe(name, loaded, settings, params, files, compared, frames) -> dict:
-    """Returns the manifest: all that a runtime has to know beside the files.
-
-    Args:
-      name: of the model.
-      loaded: the `checkpoints.Model`.
-      settings: of the tracker.
-      params: folded network parameters.
-      files: name -> bytes.
-      compared: name -> output -> largest difference from the live model.
-      frames: how many frames it was compared on.
-    """
-    adjust = {key: float(value) for key, value in params["params"]["adjust"].items()}
-    return {
-        "format": FORMAT,
-        "model": str(name),
-        "network": dataclasses.asdict(loaded.model_config)
-        | {"channels": int(np.shape(params["params"]["conv5"]["bias"])[0])},
-        "tracker": dataclasses.asdict(settings),
-        "crops": {
-            "exemplar_size": EXEMPLAR_SIZE,
-            "search_size": SEARCH_SIZE,
-            "stride": STRIDE,
-            "upsampling": peaks.UPSAMPLING,
-            "layout": "NCHW",
-            "colors": "RGB, 0 to 255, nothing subtracted or divided",
-            "sampling": SAMPLING,
-        },
-        "coordinates": COORDINATES,
-        "adjust": adjust,
-        "files": {
-            name: {
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "bytes": len(data),
-                "largest_differences": compared[name],
-            }
-            for name, data in files.items()
-        },
-        "compared_frames": frames,
-        "made_with": {
-            package: importlib.metadata.version(package) for package in ("jax", "onnx")
-        },
-    }
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from siamfc_jax.crops import crop_pyramid
 from siamfc_jax.geometry import (
     EXEMPLAR_SIZE,
     SEARCH_SIZE,
-    center_of,
     exemplar_side,
     scale_factors,
 )
@@ -89,38 +88,38 @@ def compare_onnx(exemplar: bytes, search: bytes, params, clip, box, *, config: T
     ]
     differences = dict.fromkeys(("features", "logits", "maximum", "score", "offset"), 0.0)
 
+    def to_nchw(images):
+        return np.asarray(images).transpose(0, 3, 1, 2)
+
     def note(name, ours, live):
         difference = float(np.max(np.abs(np.asarray(ours) - np.asarray(live))))
         differences[name] = max(differences[name], difference)
 
     state = tracker.init(params, clip[0], box, config=config)
     for frame in clip[1:]:
-        small, features, crops, live = _look(
-            params, frame, state.center, state.size, state.fill, state.exemplar, config=config
-        )
-        (ours,) = sessions[0].run(["features"], {"crops": np.asarray(small)})
-        largest = float(np.abs(features).max())
-        note("features", ours / largest, features / largest)
-        feed = {
-            "crops": np.asarray(crops),
-            "exemplar": np.asarray(state.exemplar).transpose(0, 3, 1, 2),  # NHWC -> NCHW
-        }
+        crops, live = _search(params, frame, state, config=config)
+        feed = {"crops": np.asarray(crops), "exemplar": to_nchw(state.exemplar)}
         for name, output in zip(live, sessions[1].run(list(live), feed), strict=True):
             note(name, output, live[name])
-        state, *_ = tracker.step(params, state, frame, config=config)
+        state, box, _ = tracker.step(params, state, frame, config=config)
+        shown = tracker.init(params, frame, box, config=config)
+        features = to_nchw(shown.exemplar)
+        (output,) = sessions[0].run(
+            ["features"], {"crops": to_nchw(_exemplar(frame, shown, config=config))}
+        )
+        note("features", output / np.abs(features).max(), features / np.abs(features).max())
     return differences
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _look(params, frame, center, size, fill, exemplar, *, config):
-    """Returns small crops, their features, search crops and what the live model says of those."""
+def _search(params, frame, state, *, config):
+    """Returns the search crops [S, 3, 255, 255] and what the live model says of them."""
     factors = scale_factors(config.num_scales, step=config.scale_step)
-    sides = exemplar_side(size, context=config.context) * factors
-    small = crop_pyramid(frame, center, sides, fill, size=EXEMPLAR_SIZE)  # [S, 127, 127, 3]
+    sides = exemplar_side(state.size, context=config.context) * factors
     sides = sides * (SEARCH_SIZE / EXEMPLAR_SIZE)
-    crops = crop_pyramid(frame, center, sides, fill, size=SEARCH_SIZE)  # [S, 255, 255, 3]
-    response = model.cross_correlate_all(exemplar, model.embed(params, crops))[0]
-    logits = model.adjust(params, response)
+    crops = crop_pyramid(frame, state.center, sides, state.fill, size=SEARCH_SIZE)
+    response = model.cross_correlate_all(state.exemplar, model.embed(params, crops))[0]
+    logits = model.adjust(params, response)  # [S, 17, 17]
     peak = jax.vmap(functools.partial(peaks.find_peak, config=config))(logits[:, None])
     matrix = peaks.cubic_matrix(logits.shape[-1])
     fine = jnp.einsum("ur,srq,vq->suv", matrix, logits, matrix, precision="highest")
@@ -130,10 +129,14 @@ def _look(params, frame, center, size, fill, exemplar, *, config):
         "score": peak.score,
         "offset": peak.offset,
     }
-    features = model.embed(params, small)
-    # NHWC -> NCHW
-    small, features, crops = (x.transpose(0, 3, 1, 2) for x in (small, features, crops))
-    return small, features, crops, live
+    return crops.transpose(0, 3, 1, 2), live  # NHWC -> NCHW
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def _exemplar(frame, state, *, config):
+    """Returns the crop f32[1, 127, 127, 3] that shows an object as an exemplar."""
+    side = exemplar_side(state.size, context=config.context)
+    return crop_pyramid(frame, state.center, side[None], state.fill, size=EXEMPLAR_SIZE)
 
 
 def compare_programs(init: bytes, step: bytes, params, clip, box, *, config: TrackerConfig):
@@ -150,9 +153,7 @@ def compare_programs(init: bytes, step: bytes, params, clip, box, *, config: Tra
     Returns:
       Name of an output -> its largest difference from the live tracker.
     """
-    init, step = (
-        jax.jit(export.deserialize(bytearray(program)).call) for program in (init, step)
-    )
+    init, step = (jax.jit(export.deserialize(bytearray(program)).call) for program in (init, step))
     box = np.float32(box)
     state, live = init(clip[0], box), tracker.init(params, clip[0], box, config=config)
     differences = {"box": 0.0, "score": 0.0}

@@ -116,9 +116,15 @@ def _upsample(logits):
 
 @functools.cache
 def cubic_matrix(size):
-    """Returns f32[16 (size - 1) + 1, size]: cell i stands at sample 16 i, so the centre is exact.
+    """Returns the matrix that up-samples a row of the response.
 
     Keys' cubic with a = -.5, that of MATLAB's imresize; the border cell is repeated.
+
+    Args:
+      size: cells of the row.
+
+    Returns:
+      f32[16 (size - 1) + 1, size]; cell i stands at sample 16 i, so the centre is exact.
     """
     positions = np.arange(UPSAMPLING * (size - 1) + 1) / UPSAMPLING
     first = np.floor(positions).astype(int)
