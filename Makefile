@@ -4,6 +4,7 @@
 # make test-long    the tests that take minutes: the notebook, training killed and on two hosts
 # make retrain-small    siamfc-small from random numbers, from $(TRACKS) and $(TEACHER)
 # make retrain      siamfc, which begins inside siamfc-small; docs/models.md has the times
+# make web     the page that needs no server, with onnxruntime and siamfc-small beside it
 # make contrib      OpenCV with its extra modules, for `evaluate.py --tracker`
 # make test-kits    the tests against got10k and the VOT toolkit
 PYTHON ?= python3
@@ -14,7 +15,7 @@ JAX := $(shell if nvidia-smi >/dev/null 2>&1; then echo 'jax[cuda]'; \
 	elif [ -e /dev/accel0 ] || { [ -e /dev/vfio/0 ] && env | grep -q '^TPU_'; }; \
 	then echo 'jax[tpu]'; else echo jax; fi)
 
-.PHONY: demo page test test-long env lint format clean contrib test-kits retrain-small retrain
+.PHONY: web demo page test test-long env lint format clean contrib test-kits retrain-small retrain
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -99,6 +100,27 @@ retrain: $(VENV)/.env
 		--scale-rate .3 --scale-penalty .985
 	$(BIN)/python -m siamfc_jax.training.calibration --weights models/siamfc --data $(TRACKS) \
 		--output models/siamfc
+
+# A folder for any web server: onnxruntime-web comes by npm, the model from the export.
+WEB := runtimes/web
+web: $(WEB)/vendor/.done $(WEB)/model/manifest.json
+
+$(WEB)/vendor/.done: $(WEB)/package.json
+	mkdir -p build/web $(WEB)/vendor
+	cp $< build/web/
+	cd build/web && npm install --silent --ignore-scripts --no-audit --no-fund
+	cd build/web/node_modules/onnxruntime-web && cp dist/ort.wasm.min.mjs dist/ort.webgpu.min.mjs \
+		dist/ort-wasm-simd-threaded.mjs dist/ort-wasm-simd-threaded.wasm \
+		dist/ort-wasm-simd-threaded.asyncify.mjs dist/ort-wasm-simd-threaded.asyncify.wasm \
+		README.md package.json $(abspath $(WEB))/vendor/
+	touch $@
+
+$(WEB)/model/manifest.json: $(VENV)/.export
+	$(BIN)/python -m siamfc_jax.export siamfc-small $(WEB)/model
+
+$(VENV)/.export: $(VENV)/.env requirements-export.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-export.txt
+	@touch $@
 
 contrib: build/contrib/.done
 
