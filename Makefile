@@ -116,7 +116,7 @@ $(WEB)/vendor/.done: $(WEB)/package.json
 	touch $@
 
 $(WEB)/model/manifest.json: $(VENV)/.export
-	$(BIN)/python -m siamfc_jax.export siamfc-small $(WEB)/model
+	$(BIN)/python -m siamfc_jax.export siamfc-small $(WEB)/model --scales-on peak
 
 $(VENV)/.export: $(VENV)/.env requirements-export.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-export.txt
