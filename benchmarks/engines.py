@@ -18,6 +18,8 @@ import time
 import cv2
 import numpy as np
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
 from siamfc_jax.compilation import keep_compiled, keep_memory
 from siamfc_jax.export import __main__ as export
 from siamfc_jax.export import checks

@@ -160,9 +160,10 @@ def _crop(frame, center, side, fill, size):
     columns, column_weights = _taps(center[0], side, size, frame.shape[1])
     top, left = rows.min(), columns.min()
     part = frame[top : rows.max() + 1, left : columns.max() + 1].transpose(2, 0, 1)
-    part = part - fill[:, None, None]  # f32[3, h, w]
-    strip = sum(part[:, rows[i] - top] * row_weights[i][:, None] for i in range(2))
-    square = sum(strip[:, :, columns[i] - left] * column_weights[i] for i in range(2))
+    # Planes that lie as a whole in memory: `take` is then three times as fast.
+    part = np.subtract(part, fill[:, None, None], dtype=np.float32, order="C")  # [3, h, w]
+    strip = sum(part.take(rows[i] - top, 1) * row_weights[i][:, None] for i in range(2))
+    square = sum(strip.take(columns[i] - left, 2) * column_weights[i] for i in range(2))
     return square + fill[:, None, None]
 
 
