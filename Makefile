@@ -6,7 +6,7 @@ JAX := $(shell if nvidia-smi >/dev/null 2>&1; then echo 'jax[cuda]'; \
 	elif [ -e /dev/accel0 ] || { [ -e /dev/vfio/0 ] && env | grep -q '^TPU_'; }; \
 	then echo 'jax[tpu]'; else echo jax; fi)
 
-.PHONY: help demo page test test-long env lint types format clean contrib test-kits \
+.PHONY: help web demo page test test-long env lint types format clean contrib test-kits \
 	retrain-small retrain
 .DELETE_ON_ERROR:
 
@@ -58,7 +58,7 @@ $(VENV)/.env: requirements.txt pyproject.toml
 		'try: sudo apt-get install -y libgl1 libglib2.0-0' >&2; exit 1; }
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.env requirements-test.txt requirements-web.txt
+$(VENV)/.test: $(VENV)/.env requirements-test.txt requirements-web.txt requirements-export.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-test.txt
 	@touch $@
 
@@ -101,6 +101,27 @@ retrain: $(VENV)/.env ## siamfc, which begins inside siamfc-small; docs/models.m
 		--scale-rate .3 --scale-penalty .985
 	$(BIN)/siamfc calibrate --weights models/siamfc --data $(TRACKS) \
 		--output models/siamfc
+
+# A folder for any web server: onnxruntime-web comes by npm, the model from the export.
+WEB := runtimes/web
+web: $(WEB)/vendor/.done $(WEB)/model/manifest.json ## the page that needs no server: onnxruntime and siamfc-small beside it
+
+$(WEB)/vendor/.done: $(WEB)/package.json
+	mkdir -p build/web $(WEB)/vendor
+	cp $< build/web/
+	cd build/web && npm install --silent --ignore-scripts --no-audit --no-fund
+	cd build/web/node_modules/onnxruntime-web && cp dist/ort.wasm.min.mjs dist/ort.webgpu.min.mjs \
+		dist/ort-wasm-simd-threaded.mjs dist/ort-wasm-simd-threaded.wasm \
+		dist/ort-wasm-simd-threaded.asyncify.mjs dist/ort-wasm-simd-threaded.asyncify.wasm \
+		README.md package.json $(abspath $(WEB))/vendor/
+	touch $@
+
+$(WEB)/model/manifest.json: $(VENV)/.export
+	$(BIN)/python -m siamfc_jax export siamfc-small $(WEB)/model --scales-on peak
+
+$(VENV)/.export: $(VENV)/.env requirements-export.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-export.txt
+	@touch $@
 
 contrib: build/contrib/.done ## OpenCV with its extra modules, for siamfc evaluate --tracker
 

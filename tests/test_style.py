@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "evaluation": "network tracking data",
     "training": "network tracking data media evaluation",
     "app": "tracking media",
-    "commands": "network tracking data media preparation evaluation training app",
+    "export": "network tracking media",
+    "commands": "network tracking data media preparation evaluation training app export",
 }
 
 # A package that is slow to import or apt to change stays behind one border.
@@ -33,6 +34,8 @@ ONLY_IN = {
     "tensorboardX": {"logs"},
     "tensorflow_datasets": {"builder", "prepared", "shards", "image_sets"},
     "av": {"decoding", "sound", "video"},
+    "onnx": {"onnx_graphs"},
+    "onnxruntime": {"checks"},
     "starlette": {"page"},
     "uvicorn": {"page"},
 }

@@ -16,6 +16,7 @@ from siamfc_jax.commands import (
     contact_sheet,
     convert,
     evaluate,
+    export,
     models,
     prepare,
     serve,
@@ -38,6 +39,7 @@ COMMANDS = {
     "models": models,
     "contact-sheet": contact_sheet,
     "trax": trax,
+    "export": export,
 }
 WITHOUT_JAX = (models, prepare)  # these compute nothing that could be kept
 # Errors that the world causes, not the program: wrong input, a full disk, a missing extra, ...
@@ -51,6 +53,8 @@ EXPECTED = (
 )
 # Which extra of pyproject.toml brings a module.
 EXTRAS = {
+    "onnx": "export",
+    "onnxruntime": "export",
     "starlette": "web",
     "uvicorn": "web",
     "matplotlib": "eval",

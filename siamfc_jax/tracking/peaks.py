@@ -112,16 +112,22 @@ def resize(state: State, scale: jax.Array, *, config: TrackerConfig) -> State:
 
 
 def _upsample(logits):
-    matrix = _cubic_matrix(logits.shape[-1])
+    matrix = cubic_matrix(logits.shape[-1])
     # u and v count the samples of rows and columns, r and q the cells, s the scales.
     return jnp.einsum("ur,srq,vq->suv", matrix, logits, matrix, precision=lax.Precision.HIGHEST)
 
 
 @functools.cache
-def _cubic_matrix(size):
-    """Returns f32[16 (size - 1) + 1, size], whose sample 16 i is cell i, so the centre is exact.
+def cubic_matrix(size: int) -> np.ndarray:
+    """Returns the matrix that up-samples a row of the response.
 
     The kernel is Keys' cubic with a = -.5, as in MATLAB's imresize; the border cell is repeated.
+
+    Args:
+      size: number of cells in the row.
+
+    Returns:
+      f32[16 (size - 1) + 1, size], whose sample 16 i is cell i, so the centre is exact.
     """
     positions = np.arange(UPSAMPLING * (size - 1) + 1) / UPSAMPLING
     first = np.floor(positions).astype(int)

@@ -48,8 +48,9 @@ def whole_frame(frame: ArrayLike | Roi, *, axes: int = 0) -> Roi:
       A region with as many leading axes; those that it lacks are of 1, on the left.
     """
     if not isinstance(frame, Roi):
-        size = np.array(frame.shape[1::-1], np.int32)
-        frame = Roi(frame, np.zeros_like(size), size, np.float32(size), mean_color(frame))
+        size = jnp.array(frame.shape[1::-1], jnp.int32)  # of JAX, as an export leaves it open
+        corner, frame_size = jnp.zeros_like(size), size.astype(jnp.float32)
+        frame = Roi(frame, corner, size, frame_size, mean_color(frame))
     missing = tuple(range(axes + 1 - frame.frame_size.ndim))
     return jax.tree.map(lambda array: jnp.expand_dims(array, missing), frame)
 

@@ -1,0 +1,7 @@
+"""A trained model as files for other programs: ONNX, StableHLO and a manifest.
+
+`onnx_graphs` writes the network and the search for the peak as ONNX, `stablehlo` writes
+`tracker.init` and `tracker.step` as compiled by JAX, `checks` compares both with the live
+model. `siamfc export` does all three. `runtimes/` has trackers for Python, C++
+and the browser that read these files and need no JAX.
+"""
