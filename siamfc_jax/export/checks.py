@@ -122,7 +122,7 @@ def _search(params, frame, state, *, config):
     response = model.cross_correlate_all(state.exemplar, model.embed(params, crops))[0]
     logits = model.adjust(params, response)  # [S, 17, 17]
     # A square of one cell a pixel, so that the shift is the offset in cells.
-    sides = jnp.full(1, SEARCH_SIZE / STRIDE)
+    sides = jnp.full((1, 1), SEARCH_SIZE / STRIDE)
     peak = peaks.find_peak(logits[:, None], sides, config=config)  # each scale alone
     matrix = peaks.cubic_matrix(logits.shape[-1])
     fine = jnp.einsum("ur,srq,vq->suv", matrix, logits, matrix, precision="highest")
