@@ -93,8 +93,9 @@ def test_peak_is_that_of_the_tracker(graphs):
     (exemplar,) = graphs[0].run(None, {"crops": crops[:1, :, 40:167, 88:215]})
     logits, maximum, offset, score = graphs[1].run(None, {"crops": crops, "exemplar": exemplar})
     for index in range(3):
-        peak = peaks.find_peak(logits[index : index + 1], config=CONFIG)
-        np.testing.assert_array_equal(offset[index], peak.offset)
+        side = np.float32([255 / 8])  # of a square of one cell a pixel: the shift is in cells
+        peak = peaks.find_peak(logits[index : index + 1], side, config=CONFIG)
+        np.testing.assert_array_equal(offset[index], peak.shift)
         assert score[index] == pytest.approx(float(peak.score), abs=1e-5)
         assert maximum[index] >= logits[index].max() - 1e-5
         alone = graphs[1].run(None, {"crops": crops[index : index + 1], "exemplar": exemplar})
