@@ -219,9 +219,10 @@ def _teach(teachers, crops, gather, axis_name):
         paired = model.adjust(teacher, model.cross_correlate(exemplar, search))
         crossed = model.adjust(teacher, model.cross_correlate_all(gather(exemplar), search))
         if len(teachers) > 1:
-            moments = jnp.stack([crossed.mean(), (crossed**2).mean()])
-            mean, square = lax.pmean(moments, axis_name) if axis_name else moments
-            scale = jnp.sqrt(square - mean**2) + 1e-6
+            average = functools.partial(lax.pmean, axis_name=axis_name)
+            average = average if axis_name else lambda array: array
+            mean = average(crossed.mean())
+            scale = jnp.sqrt(average(((crossed - mean) ** 2).mean())) + 1e-6
             if not logits:
                 first_mean, first_scale = mean, scale
             paired, crossed = (

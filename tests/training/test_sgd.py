@@ -152,9 +152,15 @@ def test_several_steps_in_one_call_equal_single_ones():
     step = functools.partial(sgd.train_step, config=config, optimizer=optimizer)
     device = jax.local_devices()[:1]
 
+    @functools.cache
+    def compiled(count):
+        arguments = begin(), (), sgd.split(batches[:count], devices=device), np.float32(0)
+        options = {"xla_backend_optimization_level": 0}
+        return sgd.parallelize(step, devices=device).lower(*arguments).compile(options)
+
     def steps(state, batches):
-        parallel = sgd.parallelize(step, devices=device)
-        return parallel(state, (), sgd.split(batches, devices=device), np.float32(0))
+        split = sgd.split(batches, devices=device)
+        return compiled(len(batches))(state, (), split, np.float32(0))
 
     batches = []
     for number in range(3):
