@@ -27,7 +27,7 @@ def list_images(folder: str | os.PathLike) -> list[pathlib.Path]:
     """
     if not os.path.isdir(folder):
         return []
-    with os.scandir(folder) as entries:
+    with os.scandir(os.fspath(folder)) as entries:
         paths = [
             pathlib.Path(entry.path)
             for entry in entries
