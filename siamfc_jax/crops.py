@@ -7,10 +7,11 @@ low-pass filter when it shrinks, and shows a constant colour outside the image.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+
+from siamfc_jax.geometry import Array
 
 
-def mean_color(image: ArrayLike) -> jax.Array:
+def mean_color(image: Array) -> jax.Array:
     """Returns the mean colour f32[3] of an image [H, W, 3], with which crops fill its outside."""
     return jnp.mean(image, axis=(0, 1), dtype=jnp.float32)
 
@@ -26,13 +27,13 @@ def _taps(center, side, size, extent):
 
 
 def crop(
-    image: ArrayLike,
-    center: ArrayLike,
-    side: ArrayLike,
-    fill: ArrayLike,
+    image: Array,
+    center: Array,
+    side: Array,
+    fill: Array,
     *,
     size: int,
-    extent: ArrayLike | None = None,
+    extent: Array | None = None,
 ) -> jax.Array:
     """Cuts one square (or stretched square) out of an image.
 
@@ -66,13 +67,13 @@ def crop(
 
 
 def crop_pyramid(
-    image: ArrayLike,
-    center: ArrayLike,
-    sides: ArrayLike,
-    fill: ArrayLike,
+    image: Array,
+    center: Array,
+    sides: Array,
+    fill: Array,
     *,
     size: int,
-    extent: ArrayLike | None = None,
+    extent: Array | None = None,
 ) -> jax.Array:
     """Cuts squares of several sides around one centre, or around each of several.
 
@@ -105,7 +106,7 @@ def crop_pyramid(
     )
 
 
-def check_frame(frame: ArrayLike) -> np.ndarray:
+def check_frame(frame: Array) -> np.ndarray:
     """Checks a frame that a user gave.
 
     Args:

@@ -6,10 +6,14 @@ The pixel in row r and column c covers [c, c + 1) x [r, r + 1), and its centre l
 (c + .5, r + .5). Points are `(x, y)`; arrays are indexed `[row, column]`.
 """
 
+from typing import TypeVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+
+Array = jax.Array | np.ndarray  # what functions take that also run on the host
+SameArray = TypeVar("SameArray", jax.Array, np.ndarray)  # NumPy in, NumPy out
 
 EXEMPLAR_SIZE = 127  # z, in crop pixels (tracker.m)
 SEARCH_SIZE = 255  # x when tracking (tracker.m)
@@ -18,17 +22,17 @@ PATCH_SIZE = 319  # side of stored patches: a search crop with a border of 32 px
 STRIDE = 8  # crop pixels from one response cell to the next
 
 
-def center_of(box: ArrayLike) -> ArrayLike:
+def center_of(box: SameArray) -> SameArray:
     """Returns the centre f32[..., 2] `(x, y)` of boxes f32[..., 4]."""
     return box[..., :2] + box[..., 2:] / 2
 
 
-def make_box(center: ArrayLike, size: ArrayLike) -> jax.Array:
+def make_box(center: Array, size: Array) -> jax.Array:
     """Returns boxes f32[..., 4] from centres f32[..., 2] and sizes f32[..., 2]."""
     return jnp.concatenate([center - size / 2, size], axis=-1)
 
 
-def exemplar_side(size: ArrayLike, *, context: float) -> ArrayLike:
+def exemplar_side(size: SameArray, *, context: float) -> SameArray:
     """Returns the side of the exemplar square around an object, in frame pixels.
 
     sqrt((w + p)(h + p)) with p = context * (w + h): paper, section 3.4, where the
@@ -42,7 +46,7 @@ def exemplar_side(size: ArrayLike, *, context: float) -> ArrayLike:
       f32[...] side of the square that a crop of 127 px shows.
     """
     padded = size + context * size.sum(-1, keepdims=True)
-    return (padded[..., 0] * padded[..., 1]) ** 0.5  # NumPy in, NumPy out
+    return (padded[..., 0] * padded[..., 1]) ** 0.5
 
 
 def scale_factors(num_scales: int, *, step: float) -> jax.Array:
@@ -64,7 +68,7 @@ def cells_to_frame(offset: jax.Array, side: jax.Array) -> jax.Array:
     return offset * (STRIDE * side / SEARCH_SIZE)[..., None]
 
 
-def check_box(box: ArrayLike, frame_shape: tuple[int, ...]) -> np.ndarray:
+def check_box(box: Array, frame_shape: tuple[int, ...]) -> np.ndarray:
     """Checks a box that a user gave.
 
     Args:

@@ -205,7 +205,8 @@ def parse_coco(data: bytes, path: str | pathlib.Path) -> list[Still]:
         stills = {
             row["id"]: Still(_text(row["file_name"]), _coco_size(row)) for row in content["images"]
         }
-        objects, problems = {}, []
+        objects: dict = {}
+        problems = []
         for place, row in enumerate(list(content["annotations"])):
             try:
                 image, entry = _parse_annotation(row, stills, names)

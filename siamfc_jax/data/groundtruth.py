@@ -156,7 +156,8 @@ def read_sparse(path: str | pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
       ValueError: a line is not nine numbers, or frames do not ascend.
     """
     expected = "a frame number and 4 corners x y"
-    frames, boxes = [], []
+    frames: list[int] = []
+    boxes = []
     for number, line, values in _rows(path, expected):
         if len(values) != 9 or not np.isfinite(values).all() or values[0] % 1 or values[0] < 1:
             raise _mismatch(path, number, expected, line)

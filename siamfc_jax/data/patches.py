@@ -13,7 +13,7 @@ CONTEXT = 0.5  # of a patch; the tracker's default
 
 def patch_scale(box: np.ndarray) -> float:
     """Returns how many pixels of its patch one pixel of the image gives, for a box f32[4]."""
-    return EXEMPLAR_SIZE / exemplar_side(box[2:], context=CONTEXT)
+    return float(EXEMPLAR_SIZE / exemplar_side(box[2:], context=CONTEXT))
 
 
 def patch_box(box: np.ndarray) -> np.ndarray:

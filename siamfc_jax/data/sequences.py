@@ -7,7 +7,7 @@ The readers are in layouts.py.
 import itertools
 import pathlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -38,13 +38,20 @@ class ImageFiles:
         return read_rgb(self.paths[index])
 
 
+class Frames(Protocol):
+    """Frames u8[H, W, 3] in RGB order that are read when indexed; a slice of them is like them."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any) -> Any: ...
+
+
 class Sequence(NamedTuple):
     """One object through one video.
 
     Attributes:
       name: unique within its data set.
-      frames: anything with a length T whose items are u8[H, W, 3] RGB frames,
-        read when indexed, and that can be sliced.
+      frames: T frames u8[H, W, 3] RGB.
       boxes: f32[T, 4] `[x, y, w, h]` in frame pixels, 0-based; NaN where the
         object has no annotation.
       visible: bool[T], False where the object is absent or has no annotation.
@@ -59,7 +66,7 @@ class Sequence(NamedTuple):
     """
 
     name: str
-    frames: ImageFiles
+    frames: Frames
     boxes: np.ndarray
     visible: np.ndarray
     frame_numbers: np.ndarray

@@ -81,7 +81,7 @@ def warm_up(tracker: Tracker, frame_size: tuple[int, int]) -> None:
     frame, side = np.zeros((height, width, 3), np.uint8), 16
     params, config = tracker.params, tracker.config
     while side < 2 * max(frame_size):  # a region has another shape at another power of two
-        box = [(width - side) / 2, (height - side) / 2, side, side]
+        box = np.array([(width - side) / 2, (height - side) / 2, side, side])
         first = start(params, frame, box, config=config)
         loop.warm_up(step, params, first.state, first.roi, config=config)
         side *= 2

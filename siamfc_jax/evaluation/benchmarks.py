@@ -53,7 +53,8 @@ def read_folders(benchmark: Benchmark, folders) -> list[Sequence]:
     Raises:
       ValueError: a folder is not in that layout, or two hold a sequence of the same name.
     """
-    sequences, folder_of = [], {}
+    sequences: list[Sequence] = []
+    folder_of: dict[str, str] = {}
     for folder in folders:
         for sequence in benchmark.read(folder):
             if sequence.name in folder_of:

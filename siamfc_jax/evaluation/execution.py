@@ -52,6 +52,8 @@ def write_run_settings(plan: Plan) -> None:
     Raises:
       ValueError: the folder holds results of another tracker, settings or benchmark.
     """
+    if plan.tracker is None:
+        raise ValueError("this plan has no tracker to run; it only reports")
     path = plan.output / "run.json"
     settings = {"benchmark": plan.name, **plan.tracker.describe()}
     before = json.loads(path.read_text()) if path.is_file() else settings

@@ -132,7 +132,7 @@ def summarize(runs: dict, *, absent_counts: bool = False, extra: Callable | None
         further = extra({name: runs[name] for name in names}) if extra else {}
         return {**numbers(mean_curves([curves[name] for name in names])), **further}
 
-    with_attribute = {}
+    with_attribute: dict[str, list[str]] = {}
     for name, pairs in runs.items():
         for attribute in pairs[0][1].attributes:
             with_attribute.setdefault(attribute, []).append(name)

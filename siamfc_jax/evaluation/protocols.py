@@ -179,10 +179,9 @@ def shifted_boxes(box, size: tuple[int, int]) -> np.ndarray:
         # Rounded in the kit's 1-based coordinates, which only matters at halves.
         corner = _round(np.array([x, y]) + 1 + (np.array([width, height]) - scaled) / 2) - 1
         boxes.append([*corner, *_round(scaled)])
-    boxes = np.array(boxes)
-    boxes[:, :2] = np.maximum(boxes[:, :2], 0)
-    boxes[:, 2:] = np.minimum(boxes[:, 2:], np.asarray(size) - boxes[:, :2])
-    return boxes
+    corners, sizes = np.split(np.array(boxes), 2, axis=1)
+    corners = np.maximum(corners, 0)
+    return np.hstack([corners, np.minimum(sizes, np.asarray(size) - corners)])
 
 
 def _round(values):

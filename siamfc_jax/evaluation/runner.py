@@ -103,7 +103,8 @@ def follow(track: Callable, frames, box) -> Iterator[Step]:
     Raises:
       ValueError: the first box has no size, or the tracker yields too few boxes.
     """
-    reads, box = [], check_start(box)
+    reads: list[float] = []
+    box = check_start(box)
     outputs = track(_timed(frames, reads), box)
     for index in range(len(frames)):
         reads_before, began = len(reads), time.perf_counter()

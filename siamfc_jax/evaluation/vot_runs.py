@@ -2,8 +2,9 @@
 
 *Supervised* (VOT2013 to 2019): the tracker starts on the first frame. When its box no
 longer touches the true region the frame is a failure, and the tracker starts anew five
-frames later. *Multi-start* (VOT2020 to 2022): the tracker starts at every anchor frame and
-runs to the end, or backwards to the beginning, without help.
+frames later. A frame without a true region is no failure, no start, and counts nowhere.
+*Multi-start* (VOT2020 to 2022): the tracker starts at every anchor frame and runs to the
+end, or backwards to the beginning, without help.
 """
 
 from collections.abc import Callable
@@ -32,25 +33,31 @@ def run_supervised(track: Callable, run: Run) -> Trajectory:
 
     Returns:
       Trajectory; the seconds of frames that the tracker did not see are NaN.
+
+    Raises:
+      ValueError: no frame has a true region.
     """
     sequence = run.sequence
+    regions, known = sequence.regions or [], has_region(sequence)
+    if not known.any():
+        raise ValueError(f"{sequence.name} has no frame with a true region; VOT needs some")
     count, size = len(sequence.frames), frame_size(sequence.frames)
     codes, boxes = np.full(count, UNKNOWN), np.full((count, 4), np.nan)
-    seconds, start = np.full(count, np.nan), 0
-    while start < count:
+    seconds, end = np.full(count, np.nan), 0
+    while known[end:].any():
+        start = end + int(np.argmax(known[end:]))
         rest = slice_sequence(sequence, slice(start, None))
         end = count
         for index, step in enumerate(follow(track, rest.frames, rest.boxes[0]), start):
             seconds[index] = step.seconds
             if index == start:
                 codes[index] = STARTED
-            elif vot_measures.region_overlap(step.box, sequence.regions[index], size) <= 0:
+            elif known[index] and vot_measures.region_overlap(step.box, regions[index], size) <= 0:
                 codes[index] = FAILED
                 end = index + RESTART_GAP
                 break
             else:
                 codes[index], boxes[index] = TRACKED, step.box
-        start = end
     return Trajectory(codes, boxes, seconds)
 
 
@@ -106,8 +113,7 @@ def summarize_supervised(runs: dict, *, eao: tuple[int, int]) -> dict:
       `vot_measures.supervised_report`, speed by frame, and `eao_range`.
     """
     codes_and_overlaps = {
-        name: [(trajectory.codes, overlaps_of(trajectory, s)) for trajectory, s in pairs]
-        for name, pairs in runs.items()
+        name: [_codes_and_overlaps(*pair) for pair in pairs] for name, pairs in runs.items()
     }
     low, high = eao
     report = vot_measures.supervised_report(codes_and_overlaps, low=low, high=high)
@@ -126,10 +132,7 @@ def summarize_anchored(runs: dict, *, eao: tuple[int, int]) -> dict:
     """
     overlaps_and_presence = {
         name: [
-            (
-                overlaps_of(trajectory, sequence),
-                np.array([np.isfinite(region).all() for region in sequence.regions]),
-            )
+            (overlaps_of(trajectory, sequence), has_region(sequence))
             for trajectory, sequence in pairs
         ]
         for name, pairs in runs.items()
@@ -142,10 +145,26 @@ def summarize_anchored(runs: dict, *, eao: tuple[int, int]) -> dict:
     return {**report, **_speed(runs), "eao_range": [low, high]}
 
 
+def has_region(sequence: Sequence) -> np.ndarray:
+    """Returns bool[T], where a sequence has a true region; that of an absent object is NaN."""
+    return np.array([bool(np.isfinite(region).all()) for region in sequence.regions or ()], bool)
+
+
+def _codes_and_overlaps(trajectory, sequence):
+    """Leaves out the frames without a true region.
+
+    But starts and failures stay, which belong together in pairs: the VOT toolkit makes a
+    failure of such a frame.
+    """
+    values = overlaps_of(trajectory, sequence)
+    kept = has_region(sequence) | np.isin(trajectory.codes, (STARTED, FAILED))
+    return trajectory.codes[kept], values[kept]
+
+
 def overlaps_of(trajectory: Trajectory, sequence: Sequence) -> np.ndarray:
     """Returns the overlap f64[T] of a run with the true regions of its sequence."""
     size = frame_size(sequence.frames)
-    return vot_measures.overlaps(trajectory, sequence.regions, size)
+    return vot_measures.overlaps(trajectory, sequence.regions or [], size)
 
 
 def _speed(runs):

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.typing import ArrayLike
 
 from siamfc_jax.network import winograd
 
@@ -23,7 +22,7 @@ _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 MAX_PRODUCTS = 5_000_000  # partial products of one group, in values; more would leave the cache
 
 
-def convolve(images: ArrayLike, kernel: ArrayLike, stride: int = 1, groups: int = 1) -> jax.Array:
+def convolve(images: jax.Array, kernel: jax.Array, stride: int = 1, groups: int = 1) -> jax.Array:
     """Convolves a batch of images with one kernel; no padding.
 
     Under `vmap` the result is right but slow on a CPU: join the batches into one instead.
@@ -53,7 +52,7 @@ def convolve(images: ArrayLike, kernel: ArrayLike, stride: int = 1, groups: int 
     )
 
 
-def convolve_by_xla(stride: int, groups: int, images: ArrayLike, kernel: ArrayLike) -> jax.Array:
+def convolve_by_xla(stride: int, groups: int, images: jax.Array, kernel: jax.Array) -> jax.Array:
     """Is `convolve` in the form for GPU and TPU."""
     return lax.conv_general_dilated(
         images,
@@ -66,7 +65,7 @@ def convolve_by_xla(stride: int, groups: int, images: ArrayLike, kernel: ArrayLi
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def convolve_by_matmul(stride: int, groups: int, images: ArrayLike, kernel: ArrayLike) -> jax.Array:
+def convolve_by_matmul(stride: int, groups: int, images: jax.Array, kernel: jax.Array) -> jax.Array:
     """Is `convolve` in the form for CPUs: one matmul an image and group, or Winograd's tiles."""
     # Images go one by one, so that their partial products stay in the cache. The gradient is
     # written by hand below: JAX's own, of slices and sums, takes twice the time.
@@ -185,7 +184,7 @@ def _stack_neighbors(image, count, stride, positions, axis):
     return jnp.concatenate(shifts, axis=-1)
 
 
-def correlate(exemplars: ArrayLike, searches: ArrayLike) -> jax.Array:
+def correlate(exemplars: jax.Array, searches: jax.Array) -> jax.Array:
     """Slides every exemplar over every search; no padding, stride 1.
 
     Args:
@@ -200,7 +199,7 @@ def correlate(exemplars: ArrayLike, searches: ArrayLike) -> jax.Array:
     )
 
 
-def correlate_by_xla(exemplars: ArrayLike, searches: ArrayLike) -> jax.Array:
+def correlate_by_xla(exemplars: jax.Array, searches: jax.Array) -> jax.Array:
     """Slides every exemplar over every search, in the form for GPU and TPU: as kernels."""
     return lax.conv_general_dilated(
         searches,
@@ -212,7 +211,7 @@ def correlate_by_xla(exemplars: ArrayLike, searches: ArrayLike) -> jax.Array:
     )
 
 
-def correlate_by_matmul(exemplars: ArrayLike, searches: ArrayLike) -> jax.Array:
+def correlate_by_matmul(exemplars: jax.Array, searches: jax.Array) -> jax.Array:
     """Slides every exemplar over every search, in the form for CPUs: one matmul of all cells.
 
     The gradient of a batch of 8 pairs of the full network takes 1.6 ms in this form and 1281 ms
@@ -238,7 +237,7 @@ def correlate_by_matmul(exemplars: ArrayLike, searches: ArrayLike) -> jax.Array:
     return products[:, :, cells[:, None, None], partners].sum(axis=2)
 
 
-def max_pool(images: ArrayLike) -> jax.Array:
+def max_pool(images: jax.Array) -> jax.Array:
     """Takes the maximum over 3 x 3 windows, 2 apart; no padding.
 
     Args:
@@ -251,7 +250,7 @@ def max_pool(images: ArrayLike) -> jax.Array:
     return lax.platform_dependent(images, cpu=pool_by_slices, default=pool_by_xla)
 
 
-def pool_by_xla(images: ArrayLike) -> jax.Array:
+def pool_by_xla(images: jax.Array) -> jax.Array:
     """Is `max_pool` in the form for GPU and TPU."""
     window = functools.partial(
         lax.reduce_window, window_dimensions=(1, 3, 3, 1), window_strides=(1, 2, 2, 1)
@@ -259,7 +258,7 @@ def pool_by_xla(images: ArrayLike) -> jax.Array:
     return window(images, -jnp.inf, lax.max, padding="VALID")
 
 
-def pool_by_slices(images: ArrayLike) -> jax.Array:
+def pool_by_slices(images: jax.Array) -> jax.Array:
     """Is `max_pool` in the form for CPUs: the maximum of three shifted slices, axis by axis."""
     return _pool_axis(_pool_axis(images, 2), 1)
 

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
-from jax.typing import ArrayLike
 
 from siamfc_jax.config import ModelConfig
 from siamfc_jax.geometry import EXEMPLAR_SIZE
@@ -139,7 +138,7 @@ def _apply(variables, images, *, dtype=jnp.float32, axis_name=None, **keywords):
     return embedding.apply({**variables, "params": params}, images, **keywords)
 
 
-def embed(variables: dict, images: ArrayLike) -> jax.Array:
+def embed(variables: dict, images: jax.Array) -> jax.Array:
     """Embeds images with the stored batch statistics.
 
     Args:
@@ -160,7 +159,7 @@ def embed(variables: dict, images: ArrayLike) -> jax.Array:
 
 def embed_train(
     variables: dict,
-    images: ArrayLike,
+    images: jax.Array,
     *,
     dtype: jnp.dtype = jnp.float32,
     axis_name: str | None = None,
@@ -195,7 +194,7 @@ def _check_features(exemplar, search):
         )
 
 
-def cross_correlate(exemplar: ArrayLike, search: ArrayLike) -> jax.Array:
+def cross_correlate(exemplar: jax.Array, search: jax.Array) -> jax.Array:
     """Slides each exemplar over its own search features.
 
     Element b of `exemplar` meets element b of `search` only. No padding, stride 1;
@@ -218,7 +217,7 @@ def cross_correlate(exemplar: ArrayLike, search: ArrayLike) -> jax.Array:
     return jax.vmap(correlate)(exemplar[:, None], search[:, None])[:, 0, 0]
 
 
-def cross_correlate_all(exemplar: ArrayLike, search: ArrayLike) -> jax.Array:
+def cross_correlate_all(exemplar: jax.Array, search: jax.Array) -> jax.Array:
     """Slides every exemplar over every search; otherwise the same as `cross_correlate`.
 
     Args:
@@ -235,7 +234,7 @@ def cross_correlate_all(exemplar: ArrayLike, search: ArrayLike) -> jax.Array:
     return correlate(exemplar, search)
 
 
-def adjust(variables: dict, response: ArrayLike) -> jax.Array:
+def adjust(variables: dict, response: jax.Array) -> jax.Array:
     """Returns logits gamma * response + b, of the shape of `response`."""
     gain_and_bias = variables["params"]["adjust"]
     return gain_and_bias["gain"] * response + gain_and_bias["bias"]
@@ -268,7 +267,7 @@ def fold_batch_norm(variables: dict) -> dict:
     return {"params": folded}
 
 
-def unfold_batch_norm(variables: dict, images: ArrayLike) -> dict:
+def unfold_batch_norm(variables: dict, images: jax.Array) -> dict:
     """Puts batch normalisation back into folded variables, for training.
 
     The original statistics cannot be recovered from folded kernels. A normalisation with the

@@ -154,7 +154,7 @@ def from_pytorch(path: str | pathlib.Path) -> Model:
     Raises:
       ValueError: the file is not of this kind, or the network has other shapes.
     """
-    layers = {}
+    layers: dict[str, dict[str, np.ndarray]] = {}
     for name, array in read_state_dict(path).items():
         prefix, _, key = name.rpartition(".")
         layers.setdefault(prefix, {})[key] = array

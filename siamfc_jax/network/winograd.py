@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.typing import ArrayLike
 
 # Minimum input channels per group for which this is the faster form (benchmarks/pieces.py).
 MANY_CHANNELS = 48
@@ -44,7 +43,7 @@ def is_faster(kernel: jax.Array, stride: int = 1) -> bool:
     )
 
 
-def convolve(images: ArrayLike, kernel: ArrayLike, groups: int = 1) -> jax.Array:
+def convolve(images: jax.Array, kernel: jax.Array, groups: int = 1) -> jax.Array:
     """Convolves images; stride 1, no padding.
 
     Args:
@@ -64,7 +63,7 @@ def convolve(images: ArrayLike, kernel: ArrayLike, groups: int = 1) -> jax.Array
 
 
 def kernel_gradient(
-    images: ArrayLike, cotangent: ArrayLike, size: int, groups: int = 1
+    images: jax.Array, cotangent: jax.Array, size: int, groups: int = 1
 ) -> jax.Array:
     """Returns the gradient of `convolve` in its kernel, f32[k, k, C / groups, D].
 

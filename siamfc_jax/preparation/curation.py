@@ -6,13 +6,14 @@ with a margin for random shifts, as `patches.cut_patch` gives it.
 
 import collections
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
 
 from siamfc_jax.data.annotations import Track
 from siamfc_jax.data.patches import cut_patch, patch_box
+from siamfc_jax.data.sequences import ImageFiles
 from siamfc_jax.images import read_rgb
 
 JPEG_QUALITY = 92  # save_crops.m has 90; a little more, as these are decoded from JPEG already
@@ -87,9 +88,10 @@ def _curate_frame(track: Track, index: int, *, as_is: bool) -> Crop | _Unreadabl
         return track.flaw
     if not sequence.visible[index]:
         return "absent"
-    name = sequence.frames.name(index)
+    images = cast(ImageFiles, sequence.frames)
+    name = images.name(index)
     try:
-        data = sequence.frames.encoded(index)
+        data = images.encoded(index)
     except (OSError, ValueError) as error:  # ValueError: no file can have such a name
         reason = getattr(error, "strerror", None) or error
         return _Unreadable("missing image", f"cannot read image {name} ({reason})")
@@ -133,8 +135,9 @@ def curate(
       For each track a dict of frame index -> `Crop`, in the order of the frames; a
       Counter of reason -> dropped boxes; a message on each image that cannot be used.
     """
-    crops = [{} for _ in tracks]
-    dropped, messages = collections.Counter(), {}  # a dict, as it keeps the order
+    crops: list[dict[int, Crop]] = [{} for _ in tracks]
+    dropped: collections.Counter = collections.Counter()
+    messages: dict[str, None] = {}  # in the order of their first appearance
     turns = (
         (number, order, index)
         for order, track in enumerate(tracks)

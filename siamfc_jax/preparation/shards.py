@@ -15,6 +15,7 @@ import os
 import pathlib
 import signal
 import zlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -82,7 +83,7 @@ class Report(NamedTuple):
 
 def join_reports(reports: list[Report]) -> Report:
     """Adds reports up."""
-    dropped = collections.Counter()
+    dropped: collections.Counter = collections.Counter()
     for report in reports:
         dropped.update(report.dropped)
     return Report(
@@ -176,7 +177,9 @@ def write_shard(job: ShardJob) -> Report:
         kept = [(track, usable) for track, usable in zip(tracks, crops, strict=True) if usable]
         frames = sum(len(usable) for _, usable in kept)
         reports.append(Report(1, len(kept), frames, dropped, messages))
-        for track, usable in kept if writer else ():
+        if writer is None:
+            continue
+        for track, usable in kept:
             indexes.append(_index_track(track, usable))
             for index, crop in usable.items():
                 writer.write(_serialize(track, index, crop))
@@ -190,7 +193,9 @@ def write_shard(job: ShardJob) -> Report:
 
 
 EMPTY_INDEX = prepared.Index(
-    *(np.empty(0, str) for _ in range(3)),
+    names=np.empty(0, str),
+    categories=np.empty(0, str),
+    sources=np.empty(0, str),
     lengths=np.empty(0, np.int64),
     boxes=np.empty((0, 4), np.float32),
     frame_numbers=np.empty(0, np.int64),
@@ -201,6 +206,7 @@ EMPTY_INDEX = prepared.Index(
 
 def _index_track(track: Track, crops: dict) -> prepared.Index:
     kept = list(crops)
+    occluded = track.sequence.occluded
     return prepared.Index(
         names=np.array([track.sequence.name]),
         categories=np.array([track.sequence.category]),
@@ -208,7 +214,7 @@ def _index_track(track: Track, crops: dict) -> prepared.Index:
         lengths=np.array([len(kept)]),
         boxes=np.stack([crop.box for crop in crops.values()]),
         frame_numbers=track.sequence.frame_numbers[kept],
-        occluded=track.sequence.occluded[kept],
+        occluded=np.zeros(len(kept), bool) if occluded is None else occluded[kept],
         generated=track.generated[kept],
     )
 
@@ -237,7 +243,7 @@ def run_jobs(jobs: list[ShardJob], *, workers: int) -> list[Report]:
     """
     reports = []
     with contextlib.ExitStack() as stack:
-        results = map(write_shard, jobs)
+        results: Iterable[Report] = map(write_shard, jobs)
         if workers > 1:
             pool = concurrent.futures.ProcessPoolExecutor(
                 workers,

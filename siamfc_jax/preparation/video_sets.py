@@ -54,7 +54,7 @@ def _read_vid(root: pathlib.Path, split: str, snippet: str) -> list[Track]:
     Corners are the first and last pixel the object covers, counted from 0, hence
     the + 1 in its width, as in the authors' code (per_frame_annotation.m).
     """
-    objects = {}
+    objects: dict = {}
     for path in layouts.list_files(root / "Annotations" / "VID" / split / snippet, "*.xml"):
         if not re.fullmatch(r"\d{1,18}", path.stem):  # 18 digits fit an i64
             raise ValueError(f"{path} is not named by a frame number, as 000000.xml")

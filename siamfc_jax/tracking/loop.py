@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
 
 from siamfc_jax.config import TrackerConfig
+from siamfc_jax.geometry import Array
 from siamfc_jax.tracking import tracker
 
 
@@ -39,7 +39,7 @@ class FrameResult(NamedTuple):
 def follow(
     params: dict,
     frames: Iterator[tuple[int, np.ndarray]],
-    boxes: ArrayLike,
+    boxes: Array,
     *,
     config: TrackerConfig,
     chunk: int = 1,

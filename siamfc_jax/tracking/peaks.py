@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.geometry import cells_to_frame, scale_factors
+from siamfc_jax.geometry import Array, cells_to_frame, scale_factors
 from siamfc_jax.tracking.state import State
 
 UPSAMPLING = 16  # samples from one response cell to the next (tracker.m, responseUp)
@@ -78,7 +78,7 @@ def best_scale(scores: jax.Array, *, config: TrackerConfig) -> jax.Array:
     return jnp.argmax(scores * jnp.broadcast_to(penalty, scores.shape), axis=-1)
 
 
-def move(state: State, shift: jax.Array, frame_size: jax.Array) -> State:
+def move(state: State, shift: jax.Array, frame_size: Array) -> State:
     """Moves objects, but no centre out of its frame.
 
     Args:

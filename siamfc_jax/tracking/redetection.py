@@ -14,7 +14,7 @@ from siamfc_jax.tracking.roi import whole_frame
 
 TILES = 8  # search squares a frame
 # Roberts' R2 sequence: any number of its consecutive points covers the unit square evenly.
-_STEP = np.float32([0.754878, 0.569840])
+_STEP = np.array([0.754878, 0.569840], np.float32)
 
 
 def with_redetection(step: Callable) -> Callable:

@@ -9,11 +9,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import mean_color
-from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE, center_of, exemplar_side
+from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE, Array, center_of, exemplar_side
 
 UNIT, ROOM = 256, 1024  # px, see roi_shape
 MARGIN = 2  # px: a crop mixes neighbouring pixels, and boxes are rounded
@@ -30,14 +29,14 @@ class Roi(NamedTuple):
       color: f32[3] mean colour of the first frame, which only `tracker.init` uses; or None.
     """
 
-    pixels: ArrayLike
-    corner: ArrayLike
-    extent: ArrayLike
-    frame_size: ArrayLike
-    color: ArrayLike | None
+    pixels: Array
+    corner: Array
+    extent: Array
+    frame_size: Array
+    color: Array | None
 
 
-def whole_frame(frame: ArrayLike | Roi, *, axes: int = 0) -> Roi:
+def whole_frame(frame: Array | Roi, *, axes: int = 0) -> Roi:
     """Returns a frame as a region that is all of it, ready to broadcast against a state.
 
     Args:
@@ -55,7 +54,7 @@ def whole_frame(frame: ArrayLike | Roi, *, axes: int = 0) -> Roi:
     return jax.tree.map(lambda array: jnp.expand_dims(array, missing), frame)
 
 
-def padded_frames(frames: ArrayLike, sizes: ArrayLike, *, axes: int) -> Roi:
+def padded_frames(frames: Array, sizes: Array, *, axes: int) -> Roi:
     """Returns padded frames of several videos as regions that broadcast against their states.
 
     Args:
@@ -72,7 +71,7 @@ def padded_frames(frames: ArrayLike, sizes: ArrayLike, *, axes: int) -> Roi:
 
 
 def crop_roi(
-    frame: np.ndarray, boxes: ArrayLike, last: Roi | None = None, *, config: TrackerConfig
+    frame: np.ndarray, boxes: Array, last: Roi | None = None, *, config: TrackerConfig
 ) -> Roi:
     """Takes out of a frame what `tracker.init` and `tracker.step` need of it.
 
@@ -109,10 +108,11 @@ def crop_roi(
         pixels = np.empty((*shape[::-1], 3), np.uint8)
         pixels[: extent[1], : extent[0]] = part
     color = np.asarray(mean_color(jnp.asarray(frame))) if last is None else last.color
-    return Roi(pixels, np.int32(corner), np.int32(extent), np.float32(frame_size), color)
+    place, area = np.array(corner, np.int32), np.array(extent, np.int32)
+    return Roi(pixels, place, area, np.array(frame_size, np.float32), color)
 
 
-def roi_shape(needed: ArrayLike, frame_size: ArrayLike) -> tuple[int, int]:
+def roi_shape(needed: np.ndarray, frame_size: np.ndarray) -> tuple[int, int]:
     """Rounds the size of a region up, so that few shapes serve all videos.
 
     1. The longer side is rounded up to a power of two, at least 256; the region is a square.

@@ -12,7 +12,7 @@ from jax import lax
 
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import crop_pyramid
-from siamfc_jax.geometry import EXEMPLAR_SIZE, exemplar_side, scale_factors
+from siamfc_jax.geometry import EXEMPLAR_SIZE, Array, exemplar_side, scale_factors
 from siamfc_jax.network import model
 from siamfc_jax.tracking.roi import Roi
 from siamfc_jax.tracking.state import State
@@ -52,7 +52,7 @@ def crop_scales(config: TrackerConfig) -> CropScales:
 
 
 def crop_squares(
-    roi: Roi, state: State, scales: jax.Array, size: int, *, config: TrackerConfig
+    roi: Roi, state: State, scales: Array, size: int, *, config: TrackerConfig
 ) -> tuple[jax.Array, jax.Array]:
     """Crops squares around the objects, in the resolution of the exemplar.
 

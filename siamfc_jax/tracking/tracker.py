@@ -13,17 +13,16 @@ The functions are pure, so that `lax.scan` and `jax.vmap` of `step` give what a 
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.typing import ArrayLike
 
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import check_frame
-from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE, center_of, check_box, make_box
+from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE, Array, center_of, check_box, make_box
 from siamfc_jax.network import model
 from siamfc_jax.network.saved_models import Model, load_model
 from siamfc_jax.tracking.confidence import update_confidence
@@ -47,7 +46,7 @@ def prepare(loaded: Model) -> dict:
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def init(params: dict, frame: ArrayLike | Roi, box: ArrayLike, *, config: TrackerConfig) -> State:
+def init(params: dict, frame: jax.Array | Roi, box: jax.Array, *, config: TrackerConfig) -> State:
     """Embeds an object, or several, in the first frame.
 
     Args:
@@ -61,9 +60,10 @@ def init(params: dict, frame: ArrayLike | Roi, box: ArrayLike, *, config: Tracke
     """
     center, size = center_of(box), box[..., 2:]
     roi, scales = whole_frame(frame, axes=center.ndim - 1), crop_scales(config)
-    fill = jnp.broadcast_to(roi.color, (*center.shape[:-1], 3))
+    fill = jnp.broadcast_to(jnp.asarray(roi.color), (*center.shape[:-1], 3))
     certain, no_frames = jnp.ones(size.shape[:-1]), jnp.zeros(size.shape[:-1], jnp.int32)
-    state = State(None, center, size, size, fill, certain, certain < 1, no_frames)
+    nothing: Any = None  # the exemplar, which follows; `crop_squares` does not read it
+    state = State(nothing, center, size, size, fill, certain, certain < 1, no_frames)
     crops, _ = crop_squares(roi, state, scales.exemplar, EXEMPLAR_SIZE, config=config)
     return state._replace(exemplar=equalize_norms(embed(params, crops)))  # [..., S, 6, 6, C]
 
@@ -71,7 +71,7 @@ def init(params: dict, frame: ArrayLike | Roi, box: ArrayLike, *, config: Tracke
 @functools.partial(jax.jit, static_argnames="config")
 @with_redetection
 def step(
-    params: dict, state: State, frame: ArrayLike | Roi, *, config: TrackerConfig
+    params: dict, state: State, frame: jax.Array | Roi, *, config: TrackerConfig
 ) -> tuple[State, jax.Array, jax.Array]:
     """Finds the object in the next frame, or all of several in one pass of the network.
 
@@ -101,7 +101,7 @@ def step(
 
 @functools.partial(jax.jit, static_argnames="config")
 def step_videos(
-    params: dict, states: State, frames: ArrayLike, sizes: ArrayLike, *, config: TrackerConfig
+    params: dict, states: State, frames: jax.Array, sizes: jax.Array, *, config: TrackerConfig
 ) -> tuple[State, jax.Array, jax.Array]:
     """Takes a step in each of several videos, in one pass of the network.
 
@@ -121,7 +121,7 @@ def step_videos(
 
 @functools.partial(jax.jit, static_argnames="config")
 def scan_frames(
-    params: dict, state: State, frames: ArrayLike, *, config: TrackerConfig
+    params: dict, state: State, frames: jax.Array, *, config: TrackerConfig
 ) -> tuple[State, State, jax.Array, jax.Array]:
     """Steps through several frames in one call, so that the device does not wait for the host.
 
@@ -146,7 +146,7 @@ def scan_frames(
 
 @functools.partial(jax.jit, static_argnames="config")
 def score_search(
-    params: dict, state: State, frame: ArrayLike | Roi, *, config: TrackerConfig
+    params: dict, state: State, frame: Array | Roi, *, config: TrackerConfig
 ) -> tuple[jax.Array, jax.Array]:
     """Scores every shift of the exemplar, at every scale, around the last place: `step`'s logits.
 
@@ -167,7 +167,7 @@ def score_search(
 
 @functools.partial(jax.jit, static_argnames="config")
 def track_clip(
-    params: dict, frames: ArrayLike, box: ArrayLike, *, config: TrackerConfig
+    params: dict, frames: jax.Array, box: jax.Array, *, config: TrackerConfig
 ) -> tuple[jax.Array, jax.Array]:
     """Tracks one object through frames that are all in memory, in one call.
 
@@ -206,7 +206,7 @@ class Tracked(NamedTuple):
     lost: np.ndarray
 
 
-def start(params: dict, frame: np.ndarray, boxes: ArrayLike, *, config: TrackerConfig) -> Tracked:
+def start(params: dict, frame: np.ndarray, boxes: Array, *, config: TrackerConfig) -> Tracked:
     """Takes the objects of the first frame: `init` on the part of the frame that it needs.
 
     Args:
@@ -274,7 +274,7 @@ class Tracker:
         self.config = config or loaded.tracker_config
         self.state, self.confidence, self.lost = None, 0.0, False
 
-    def init(self, frame: ArrayLike, box: ArrayLike) -> None:
+    def init(self, frame: Array, box: Array) -> None:
         """Takes the object of the first frame.
 
         Args:
@@ -288,7 +288,7 @@ class Tracker:
         box = check_box(box, frame.shape)
         self._keep(start(self.params, frame, box, config=self.config))
 
-    def update(self, frame: ArrayLike) -> tuple[np.ndarray, float]:
+    def update(self, frame: Array) -> tuple[np.ndarray, float]:
         """Finds the object in the next frame.
 
         Args:

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.typing import ArrayLike
 
 from siamfc_jax.config import TrainConfig
 from siamfc_jax.crops import crop, mean_color
@@ -33,7 +32,7 @@ class Pairs(NamedTuple):
 
 
 def random_crops(
-    keys: jax.Array, exemplar: ArrayLike, search: ArrayLike, *, config: TrainConfig
+    keys: jax.Array, exemplar: jax.Array, search: jax.Array, *, config: TrainConfig
 ) -> Pairs:
     """Augments pairs of patches whose objects lie in the centre.
 

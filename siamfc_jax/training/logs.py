@@ -4,6 +4,7 @@ import contextlib
 import json
 import pathlib
 import time
+from typing import TextIO
 
 import numpy as np
 from tensorboardX import summary
@@ -36,8 +37,12 @@ class Log:
         Raises:
           ValueError: a file cannot be written, here or later.
         """
-        self.config, self.file, self.board = config, None, None
-        self.window, self.timed, self.clock = [], 0, None
+        self.config = config
+        self.file: TextIO | None = None
+        self.board: EventsWriter | None = None
+        self.window: list[dict] = []
+        self.timed = 0
+        self.clock: float | None = None
         if writes:
             path = pathlib.Path(workdir) / METRICS_NAME
             lines = [json.dumps(record) + "\n" for record in records]
@@ -55,7 +60,7 @@ class Log:
         return self
 
     def __exit__(self, *_):
-        if self.file:
+        if self.file and self.board:
             with _reported(self.file.name):
                 self.file.close()
                 self.board.close()
@@ -81,22 +86,22 @@ class Log:
 
     def scalars(self, step: int, values: dict) -> None:
         """Writes name -> number."""
-        if self.file:
+        if self.file and self.board:
             with _reported(self.file.name):
                 self.file.write(json.dumps({"step": step, **values}) + "\n")
                 self.file.flush()
                 for name, value in values.items():
-                    self._write(step, summary.scalar(name, value))
+                    self._write(self.board, step, summary.scalar(name, value))
                 self.board.flush()
 
     def image(self, step: int, name: str, image) -> None:
         """Writes a picture u8[H, W, 3] in RGB order, for TensorBoard only."""
-        if self.file:
+        if self.file and self.board:
             with _reported(self.file.name):
-                self._write(step, summary.image(name, image, dataformats="HWC"))
+                self._write(self.board, step, summary.image(name, image, dataformats="HWC"))
 
-    def _write(self, step, content):
-        self.board.write_event(Event(step=step, wall_time=time.time(), summary=content))
+    def _write(self, board, step, content):
+        board.write_event(Event(step=step, wall_time=time.time(), summary=content))
 
 
 @contextlib.contextmanager

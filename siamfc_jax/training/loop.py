@@ -87,7 +87,7 @@ def fit(
     workdir = pathlib.Path(workdir).absolute()
     with contextlib.ExitStack() as stack:
         caught = stack.enter_context(caught_signals())
-        errors = {}
+        errors: dict[int, float] = {}
         manager = checkpoints.open_manager(workdir, keep=config.keep, errors=errors)
         stack.enter_context(manager)
         settings = _settings(config, model_config, source, init_from, teachers)
@@ -216,7 +216,7 @@ def _train(run, state):
             asked |= bool(run.caught) if jax.process_count() == 1 else bool(call.stop)
             stop = asked and call.state is not None  # else the next call has begun
             bar.set_postfix_str(f"loss {values[-1]['loss']:.3f}", refresh=False)
-            bar.update(call.count)
+            bar.update(call.steps)
             losses += [value["loss"] for value in values]
             for step, value in enumerate(values, call.first + 1):
                 write = step == done and (stop or whole or _passes(call, LOG_STEPS))
@@ -315,7 +315,7 @@ class _Call(NamedTuple):
     """
 
     first: int
-    count: int
+    steps: int
     saves: bool
     batches: list
     metrics: dict
@@ -324,7 +324,7 @@ class _Call(NamedTuple):
 
     @property
     def last(self):
-        return self.first + self.count
+        return self.first + self.steps
 
 
 def _calls(run, state, stream):
@@ -359,7 +359,7 @@ def _calls(run, state, stream):
 def _check(run, call):
     """Returns the metrics of each step of a call, name -> float, if they are finite."""
     metrics = {name: np.asarray(value) for name, value in call.metrics.items()}
-    steps = [{name: float(value[i]) for name, value in metrics.items()} for i in range(call.count)]
+    steps = [{name: float(value[i]) for name, value in metrics.items()} for i in range(call.steps)]
     for number, (values, batch) in enumerate(zip(steps, call.batches, strict=True)):
         if not np.isfinite(list(values.values())).all():
             numbers = ", ".join(str(index) for index in batch["index"])
@@ -408,6 +408,6 @@ def _report_rates(run, call):
     for _ in range(MEASURED_STEPS):
         state, *_ = run.steps(state, run.teachers, batches, np.float32(0))
         jax.block_until_ready(state)
-    step = MEASURED_STEPS * call.count * size / (time.perf_counter() - start)
+    step = MEASURED_STEPS * call.steps * size / (time.perf_counter() - start)
     if jax.process_index() == 0:
         print(f"loader alone {loader:.1f} pairs/s, step alone {step:.1f} pairs/s")

@@ -6,12 +6,13 @@ util/create_logisticloss_label.m.
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
 from siamfc_jax.geometry import STRIDE
 
 
-def response_labels(size: int, *, radius: float, offset: ArrayLike = (0.0, 0.0)) -> jax.Array:
+def response_labels(
+    size: int, *, radius: float, offset: jax.Array | tuple = (0.0, 0.0)
+) -> jax.Array:
     """Marks the cells that lie on the object.
 
     Args:

@@ -139,8 +139,8 @@ def update_average(average: dict, variables: dict, step: jax.Array, *, decay: fl
     Returns:
       The mean after the step.
     """
-    decay = jnp.minimum(decay, (1 + step) / (10 + step))
-    return jax.tree.map(lambda mean, new: mean + (1 - decay) * (new - mean), average, variables)
+    kept = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda mean, new: mean + (1 - kept) * (new - mean), average, variables)
 
 
 def loss_fn(
@@ -180,8 +180,10 @@ def loss_fn(
     )(crops.offset)
     loss = balanced_logistic_loss(logits, labels)
     metrics = {"loss": loss}
-    gather = functools.partial(lax.all_gather, axis_name=axis_name, tiled=True)
-    gather = gather if axis_name else lambda array: array
+
+    def gather(array):
+        return lax.all_gather(array, axis_name, tiled=True) if axis_name else array
+
     if config.batch_negatives > 0 or teachers:
         # Every exemplar of all devices against every search of this one: [N, B, R, R].
         crossed = model.adjust(variables, model.cross_correlate_all(gather(exemplar), search))
@@ -213,7 +215,7 @@ def _teach(teachers, crops, gather, axis_name):
     scaled to the mean and standard deviation of the first one's, over all responses of the batch
     on all devices; then the teachers are averaged.
     """
-    logits = []
+    logits: list[tuple[jax.Array, jax.Array]] = []
     for teacher in teachers:
         exemplar, search = (model.embed(teacher, images) for images in crops[:2])
         paired = model.adjust(teacher, model.cross_correlate(exemplar, search))
@@ -365,13 +367,17 @@ def connect(coordinator: str | None, num_processes: int | None, process_id: int 
     Raises:
       ValueError: only some of the three are given, or they do not fit.
     """
-    given = (coordinator, num_processes, process_id)
-    if given == (None, None, None):
+    if coordinator is None and num_processes is None and process_id is None:
         # Outside a cluster JAX finds no coordinator and says so by a ValueError.
         with contextlib.suppress(ValueError):
             jax.distributed.initialize()
         return
-    if None in given or not 0 <= process_id < num_processes:
+    if (
+        coordinator is None
+        or num_processes is None
+        or process_id is None
+        or not 0 <= process_id < num_processes
+    ):
         raise ValueError(
             "--coordinator HOST:PORT, --num-processes N and --process-id 0..N-1 belong together, "
             f"got {coordinator}, {num_processes} and {process_id}"

@@ -57,10 +57,11 @@ def make_clips(sequences: Iterable[Sequence]) -> list[ValidationClip]:
     usable = [(track, pairs.usable_frames(track)[:CLIP_FRAMES]) for track in sequences]
     usable = [(track, frames) for track, frames in usable if len(frames) == CLIP_FRAMES]
     chosen = np.unique(np.linspace(0, len(usable) - 1, min(CLIPS, len(usable))).astype(int))
-    return [_make_clip(*usable[number], np.random.default_rng(int(number))) for number in chosen]
+    return [_make_clip(usable[number], np.random.default_rng(int(number))) for number in chosen]
 
 
-def _make_clip(track, frames, rng):
+def _make_clip(track_and_frames, rng):
+    track, frames = track_and_frames
     walk = np.cumsum(rng.normal(0, WALK, (CLIP_FRAMES, 2)), axis=0)
     walk = np.clip(walk - walk[0], -48, 48)
     patches, boxes = [], []
@@ -85,7 +86,8 @@ def score_clip(params: dict, clip: ValidationClip) -> tuple[float, float]:
     boxes, _ = tracker.track_clip(params, clip.frames, clip.boxes[0], config=TrackerConfig())
     still = np.broadcast_to(clip.boxes[0], clip.boxes.shape)
     overlaps = [metrics.iou(tracked[1:], clip.boxes[1:]) for tracked in (np.asarray(boxes), still)]
-    return tuple(float(metrics.success_curve(overlap).mean()) for overlap in overlaps)
+    success, success_still = (float(metrics.success_curve(part).mean()) for part in overlaps)
+    return success, success_still
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -140,7 +142,8 @@ def validate(
       success_still of the clips, if any track has 8 usable frames.
     """
     params = jax.device_put(model.fold_batch_norm(variables))
-    scores, pictures = [], []
+    scores = []
+    pictures: list[np.ndarray] = []
     stream = pairs.batches(source, batch_size=BATCH, start=0, stop=PAIRS // BATCH)
     for batch in stream:
         crops, logits, score = score_pairs(params, batch, config=config)

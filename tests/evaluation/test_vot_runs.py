@@ -5,7 +5,7 @@ import pytest
 from test_protocols import identity, make_sequence
 
 from siamfc_jax.evaluation import protocols, vot_runs
-from siamfc_jax.evaluation.vot_files import FAILED, STARTED, TRACKED, UNKNOWN
+from siamfc_jax.evaluation.vot_files import FAILED, STARTED, TRACKED, UNKNOWN, Trajectory
 
 
 def supervise(track, count):
@@ -74,3 +74,59 @@ def test_results_are_written_and_summarized(tmp_path):
     (tmp_path / "baseline" / "moving" / "moving_00000012.txt").unlink()
     with pytest.raises(ValueError, match=r"no .*moving_00000012.txt; expected a run"):
         protocols.read_runs(protocols.MULTISTART, sequence, tmp_path, one_based=False)
+
+
+def hide_regions(sequence, frames):
+    """Returns the sequence without a true region in some frames."""
+    boxes = sequence.boxes.copy()
+    boxes[frames] = np.nan
+    return sequence._replace(boxes=boxes, regions=list(boxes.astype(float)))
+
+
+def test_frames_without_a_region_are_no_failure_no_start_and_count_nowhere():
+    # Standing still, the box parts from the truth in the third frame after a start. Frame 3 would
+    # be the first failure, frame 9 the next start, 13 a failure, and nothing starts in the end.
+    sequence = hide_regions(make_sequence(20), [3, 9, 13, 19])
+    (run,) = vot_runs.list_supervised(sequence)
+    trajectory = vot_runs.run_supervised(identity, run)
+    first = [STARTED, TRACKED, TRACKED, TRACKED, FAILED, *[UNKNOWN] * 5]
+    second = [STARTED, TRACKED, TRACKED, TRACKED, FAILED, *[UNKNOWN] * 4]
+    np.testing.assert_array_equal(trajectory.codes, [*first, *second, UNKNOWN])
+    np.testing.assert_array_equal(trajectory.boxes[3], [0, 10, 10, 10])
+    np.testing.assert_array_equal(trajectory.boxes[11], [40, 10, 10, 10])
+    summary = vot_runs.summarize_supervised({"moving": [(trajectory, sequence)]}, eao=(1, 2))
+    assert summary["failures"] == 2
+    assert summary["failure_rate"] == pytest.approx(100 * 2 / 16)  # 16 frames have a region
+    near, far = 60 / 140, 20 / 180
+    np.testing.assert_allclose(summary["curve"], [0, near, (near + far) / 2])
+    assert summary["eao"] == pytest.approx((near + (near + far) / 2) / 2)
+
+
+def test_accuracy_leaves_out_frames_without_a_region():
+    still = make_sequence(30)._replace(boxes=np.tile(np.float32([0, 10, 10, 10]), (30, 1)))
+    sequence = hide_regions(still, [20, 21])
+    (run,) = vot_runs.list_supervised(sequence)
+    trajectory = vot_runs.run_supervised(identity, run)
+    summary = vot_runs.summarize_supervised({"still": [(trajectory, sequence)]}, eao=(1, 20))
+    assert summary["accuracy"] == 1
+    assert summary["failures"] == 0
+    assert summary["eao"] == 1
+
+
+def test_a_run_starts_at_the_first_region_and_needs_one():
+    (run,) = vot_runs.list_supervised(hide_regions(make_sequence(4), [0, 1]))
+    codes = vot_runs.run_supervised(identity, run).codes
+    np.testing.assert_array_equal(codes, [UNKNOWN, UNKNOWN, STARTED, TRACKED])
+    (run,) = vot_runs.list_supervised(hide_regions(make_sequence(4), slice(None)))
+    with pytest.raises(ValueError, match="moving has no frame with a true region"):
+        vot_runs.run_supervised(identity, run)
+
+
+def test_a_failure_that_the_toolkit_saw_without_a_region_ends_its_fragment():
+    sequence = hide_regions(make_sequence(4), [2])
+    codes = np.array([STARTED, TRACKED, FAILED, STARTED])
+    boxes = np.array([[np.nan] * 4, sequence.boxes[1], [np.nan] * 4, [np.nan] * 4])
+    trajectory = Trajectory(codes, boxes, np.ones(4))
+    summary = vot_runs.summarize_supervised({"moving": [(trajectory, sequence)]}, eao=(1, 1))
+    assert summary["failures"] == 1
+    assert summary["eao"] == 1
