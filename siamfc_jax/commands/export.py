@@ -69,7 +69,8 @@ def run(args) -> None:
         "exemplar.onnx": onnx_graphs.build_exemplar(params).SerializeToString(),
         "search.onnx": onnx_graphs.build_search(params, config=settings).SerializeToString(),
     }
-    differences = checks.compare_onnx(*files.values(), params, clip, box, config=settings)
+    exemplar, search = files.values()
+    differences = checks.compare_onnx(exemplar, search, params, clip, box, config=settings)
     compared = {
         "exemplar.onnx": {"features": differences.pop("features")},
         "search.onnx": differences,
@@ -77,7 +78,8 @@ def run(args) -> None:
     for name, differences in compared.items():
         checks.check_limits(name, differences)
     programs = stablehlo.export_tracker(params, config=settings)
-    differences = checks.compare_programs(*programs.values(), params, clip, box, config=settings)
+    init, step = programs.values()
+    differences = checks.compare_programs(init, step, params, clip, box, config=settings)
     for name, program in programs.items():
         checks.check_limits(f"{name}.jaxexport", differences)
         files[f"{name}.jaxexport"] = program
@@ -122,10 +124,12 @@ def read_clip(source, box):
     Raises:
       ValueError: it cannot be read, or the box is not one of its first frame.
     """
+    import numpy as np
+
     from siamfc_jax.geometry import check_box
     from siamfc_jax.media import box_files, video
 
     clip = [frame for _, frame in video.open_source(source).frames]
     if len(clip) < 2:
         raise ValueError(f"{source} has one frame, at least two are needed")
-    return clip, check_box(box_files.parse_box(box), clip[0].shape)
+    return clip, check_box(np.array(box_files.parse_box(box)), clip[0].shape)

@@ -65,7 +65,7 @@ def make_clip(frames: int = 24, height: int = 180, width: int = 240):
         frame = scene.copy()
         frame[top : top + len(shown), left : left + shown.shape[1]] = shown
         clip.append(frame)
-    return clip, np.float32([30, 40, 40, 50])
+    return clip, np.array([30, 40, 40, 50], np.float32)
 
 
 def compare_onnx(exemplar: bytes, search: bytes, params, clip, box, *, config: TrackerConfig):
@@ -156,12 +156,14 @@ def compare_programs(init: bytes, step: bytes, params, clip, box, *, config: Tra
     Returns:
       Name of an output -> its largest difference from the live tracker.
     """
-    init, step = (jax.jit(export.deserialize(bytearray(program)).call) for program in (init, step))
+    first, following = (
+        jax.jit(export.deserialize(bytearray(program)).call) for program in (init, step)
+    )
     box = np.float32(box)
-    state, live = init(clip[0], box), tracker.init(params, clip[0], box, config=config)
+    state, live = first(clip[0], box), tracker.init(params, clip[0], box, config=config)
     differences = {"box": 0.0, "score": 0.0}
     for frame in clip[1:]:
-        state, *ours = step(state, frame)
+        state, *ours = following(state, frame)
         live, *expected = tracker.step(params, live, frame, config=config)
         for name, one, other in zip(("box", "score"), ours, expected, strict=True):
             differences[name] = max(differences[name], float(np.max(np.abs(one - other))))

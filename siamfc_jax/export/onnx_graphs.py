@@ -48,14 +48,14 @@ class _Graph:
 
     def finish(self, name, inputs, outputs):
         """Returns the checked model; inputs and outputs are name -> shape."""
-        declared = [
+        taken, given = (
             [
                 helper.make_tensor_value_info(value, TensorProto.FLOAT, shape)
                 for value, shape in values.items()
             ]
             for values in (inputs, outputs)
-        ]
-        graph = helper.make_graph(self.nodes, name, *declared, self.constants)
+        )
+        graph = helper.make_graph(self.nodes, name, taken, given, self.constants)
         built = helper.make_model(
             graph,
             producer_name="siamfc_jax",

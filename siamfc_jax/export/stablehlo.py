@@ -43,6 +43,6 @@ def export_tracker(params, *, config: TrackerConfig) -> dict[str, bytes]:
     box = jax.ShapeDtypeStruct((4,), jnp.float32)
     state = jax.eval_shape(init, frame, box)
     return {
-        "init": export.export(jax.jit(init), platforms=PLATFORMS)(frame, box).serialize(),
-        "step": export.export(jax.jit(step), platforms=PLATFORMS)(state, frame).serialize(),
+        "init": bytes(export.export(jax.jit(init), platforms=PLATFORMS)(frame, box).serialize()),
+        "step": bytes(export.export(jax.jit(step), platforms=PLATFORMS)(state, frame).serialize()),
     }

@@ -219,7 +219,8 @@ def read_box_file(path) -> list[Row]:
         records = _records(text, path)
     if not records:
         raise ValueError(f"{path} holds no box; {EXPECTED}")
-    rows, boxes_of = [], collections.Counter()
+    rows = []
+    boxes_of: collections.Counter = collections.Counter()
     for number, record in enumerate(records, start=1):
         try:
             frame = record.get("frame")

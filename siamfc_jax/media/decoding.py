@@ -47,7 +47,7 @@ class Clip(NamedTuple):
       container: of PyAV.
       stream: the pictures in it.
       fps: frames a second, 0 where nobody knows.
-      count: about how many frames there are, None where nobody knows.
+      length: about how many frames there are, None where nobody knows.
       has_sound: whether there is sound beside the pictures.
       file: of Python that the container reads, None where it opened the name itself.
     """
@@ -56,7 +56,7 @@ class Clip(NamedTuple):
     container: av.container.InputContainer
     stream: av.VideoStream
     fps: float
-    count: int | None
+    length: int | None
     has_sound: bool
     file: io.BufferedReader | None
 
@@ -95,6 +95,7 @@ def open_clip(source: str) -> Clip:
     try:
         container = av.open(
             file or (source if remote else f"file:{source}"),
+            mode="r",
             timeout=STREAM_TIMEOUT if remote else None,
             options={"rtsp_transport": "tcp"} if source.startswith("rtsp") else {},
             metadata_errors="replace",
@@ -190,7 +191,7 @@ def _numbered(clip, gaps):
     fps = clip.fps or 1.0
     number, lost, begin = -1, False, clip.stream.start_time
     before = None if begin is None else float(begin * clip.stream.time_base) - 1 / fps
-    ends = {}
+    ends: dict = {}
     for frame in _lasting(clip, ends):
         corrupt = frame is None or frame.is_corrupt
         lost = lost or corrupt
@@ -199,20 +200,20 @@ def _numbered(clip, gaps):
         seconds, missing = None, 0
         if frame.pts is not None and not _endless(clip):
             seconds = float(frame.pts * clip.stream.time_base)
-        if lost and not _endless(clip) and None in (seconds, before):
-            _tell(gaps, f"{clip.name} is damaged after frame {number}; frames are missing")
-        elif lost and not _endless(clip):
-            missing = max(0, round((seconds - before) * fps) - 1)
-        if missing:
-            _tell(gaps, f"{clip.name} is damaged from {before + 1 / fps:.2f} to {seconds:.2f} s; "
-                  f"frames {number + 1} to {number + missing} are missing")  # fmt: skip
+        if lost and not _endless(clip):
+            if seconds is None or before is None:
+                _tell(gaps, f"{clip.name} is damaged after frame {number}; frames are missing")
+            elif missing := max(0, round((seconds - before) * fps) - 1):
+                begins = before + 1 / fps
+                _tell(gaps, f"{clip.name} is damaged from {begins:.2f} to {seconds:.2f} s; "
+                      f"frames {number + 1} to {number + missing} are missing")  # fmt: skip
         number, lost = number + 1 + missing, False
         if seconds is not None:
             before = seconds
         yield number, frame, seconds
     if number >= 0 and not _endless(clip) and (lost or _breaks_off(clip, ends)):
         when = "" if before is None else f", {before:.2f} s"
-        of = f" of {clip.count}" if clip.count and clip.count > number + 1 else ""
+        of = f" of {clip.length}" if clip.length and clip.length > number + 1 else ""
         _tell(gaps, f"cannot decode {clip.name} beyond frame {number}{of}{when}; "
               "the file is damaged or cut off")  # fmt: skip
 
@@ -228,15 +229,15 @@ def _breaks_off(clip, ends):
     if not re.search("mov|matroska|avi|flv", name) or not promised or not ends:
         return False
     promised /= av.time_base
-    if name == "avi" and clip.count and clip.fps:
-        promised = clip.count / clip.fps
+    if name == "avi" and clip.length and clip.fps:
+        promised = clip.length / clip.fps
     # Of a file that begins later than at 0, Matroska states the end, others the length.
     return max(ends.values()) < promised - max(CUT_SECONDS, CUT_SHARE * promised)
 
 
 def _endless(clip):
     # A file behind a URL knows its length, and would begin anew.
-    return "://" in clip.name and clip.count is None
+    return "://" in clip.name and clip.length is None
 
 
 def _lasting(clip, ends):
@@ -386,15 +387,17 @@ def _packets(clip):
 
 def _convert(frames, numbers):
     """Yields Picture of (number, frame, seconds); leaves out at will what is not in `numbers`."""
-    graph, kind, before = None, None, None
-    waiting, interlaced = collections.deque(), False
+    graph: av.filter.Graph | None = None
+    kind, before = None, None
+    waiting: collections.deque = collections.deque()
+    interlaced = False
     for number, frame, seconds in frames:
         interlaced = interlaced or frame.interlaced_frame
         if number not in numbers and number < numbers.stop and not interlaced:
             continue
         new = _kind(frame, interlaced)
         broken = interlaced and before is not None and number != before + 1
-        if new != kind or broken:
+        if graph is None or new != kind or broken:
             yield from _pull(graph, waiting, last=True)
             graph, kind = _make_graph(frame, interlaced), new
         before = number
@@ -456,7 +459,8 @@ def _pull(graph, waiting, *, last=False):
         image = frame.to_ndarray()
         if image.ndim == 2:
             image = np.repeat(image[..., None], 3, axis=2)  # [H, W] -> [H, W, 3]
-        yield Picture(*waiting.popleft(), image)
+        number, seconds = waiting.popleft()
+        yield Picture(number, seconds, image)
 
 
 def _turns(matrix):

@@ -140,7 +140,7 @@ def open_images(source: str):
       ValueError: there are none, or they are damaged.
     """
     if not os.path.isfile(source):
-        files = Files(find_images(source))
+        files: Files | Pages = Files(find_images(source))
     elif pathlib.Path(source).suffix.lower() in (".tif", ".tiff"):
         files = Pages(source)
     else:
@@ -176,7 +176,7 @@ def _look_at_animation(path):
 def _animated(path, numbers):
     seconds = 0.0
     with PIL.Image.open(path) as image:
-        for number in range(min(image.n_frames, numbers.stop)):
+        for number in range(min(getattr(image, "n_frames", 1), numbers.stop)):
             try:
                 image.seek(number)
                 image.load()

@@ -24,6 +24,8 @@ def copy_sound(path: str, output):
     try:
         source = av.open(f"file:{path}", metadata_errors="replace")
         stream = source.streams.best("audio")
+        if not isinstance(stream, av.AudioStream):
+            raise ValueError("it has no sound that can be read")
         decoder = stream.codec_context
         as_it_is = decoder.name in KEPT and (decoder.extradata or "mp3" in decoder.name)
         if as_it_is:

@@ -98,7 +98,7 @@ def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
         frames, fps, total = _open_camera(source, numbers)
     else:
         clip = _open_clip(source)
-        fps, total, voice = clip.fps, clip.count, source if clip.has_sound else None
+        fps, total, voice = clip.fps, clip.length, source if clip.has_sound else None
         frames = decoding.decode(clip, numbers, gaps)
     fps = fps if 0 < fps <= 1000 else DEFAULT_FPS
     known = stop if total is None else min(total, numbers.stop)

@@ -221,8 +221,9 @@ def _teach(teachers, crops, gather, axis_name):
         paired = model.adjust(teacher, model.cross_correlate(exemplar, search))
         crossed = model.adjust(teacher, model.cross_correlate_all(gather(exemplar), search))
         if len(teachers) > 1:
-            average = functools.partial(lax.pmean, axis_name=axis_name)
-            average = average if axis_name else lambda array: array
+            average = (
+                functools.partial(lax.pmean, axis_name=axis_name) if axis_name else jnp.asarray
+            )
             mean = average(crossed.mean())
             scale = jnp.sqrt(average(((crossed - mean) ** 2).mean())) + 1e-6
             if not logits:
