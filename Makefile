@@ -101,7 +101,7 @@ TRAIN = $(BIN)/python train.py --data "$(TRACKS),$(SOURCES)" \
 TAUGHT = --teacher $(TEACHER) --distillation 3 --pairs-per-epoch 1600
 SMALL = --width .25 --first-kernel 7
 
-speed-compare: $(VENV)/.env ## time tracking and the start; BASE=FILE compares with an earlier run
+speed-compare: $(VENV)/.env ## time tracking into build/speed.json; BASE=FILE compares with an earlier file
 	$(BIN)/python benchmarks/throughput.py --json build/speed.json $(if $(BASE),--base $(BASE))
 
 retrain-small: $(VENV)/.env ## siamfc-small from random numbers, from $(TRACKS) and $(TEACHER)
