@@ -7,7 +7,7 @@ JAX := $(shell if nvidia-smi >/dev/null 2>&1; then echo 'jax[cuda]'; \
 	then echo 'jax[tpu]'; else echo jax; fi)
 
 .PHONY: help web demo page test test-long env lint types format clean contrib test-kits \
-	retrain-small retrain
+	test-lowest test-newest speed-compare retrain-small retrain
 .DELETE_ON_ERROR:
 
 help: ## say what `make` can do
@@ -27,6 +27,12 @@ test: $(VENV)/.test lint ## lint, types and all tests
 
 test-long: $(VENV)/.long ## the tests that take minutes: notebook, training killed and on two hosts
 	$(BIN)/python -m pytest -m long
+
+test-lowest: build/lowest/.done ## all tests with the lowest versions that requirements.txt names
+	build/lowest/bin/python -m pytest
+
+test-newest: build/highest/.done ## all tests with the newest versions, in a new environment
+	build/highest/bin/python -m pytest
 
 env: $(VENV)/.env ## make .venv with all that the project imports
 
@@ -62,6 +68,17 @@ $(VENV)/.test: $(VENV)/.env requirements-test.txt requirements-web.txt requireme
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-test.txt
 	@touch $@
 
+# Environments of their own, in which each direct dependency has its lowest or highest version.
+build/lowest/.done build/highest/.done: build/%/.done: $(VENV)/.env requirements.txt \
+		requirements-test.txt requirements-web.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	$(BIN)/uv venv -q --clear --python $(PYTHON) build/$*
+	sed 's/^jax\[cuda\]/$(JAX)/' requirements.txt > build/$*/requirements.txt
+	$(BIN)/uv pip install -q --python build/$*/bin/python \
+		--resolution $(patsubst lowest,lowest-direct,$*) \
+		-r build/$*/requirements.txt -r requirements-test.txt
+	@touch $@
+
 $(VENV)/.demo: $(VENV)/.env requirements-demo.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements-demo.txt
 	@touch $@
@@ -83,6 +100,9 @@ TRAIN = $(BIN)/python train.py --data "$(TRACKS),$(SOURCES)" \
 	--flip .5 --gray .1 --contrast .1 --blur .2 --max-shift 14
 TAUGHT = --teacher $(TEACHER) --distillation 3 --pairs-per-epoch 1600
 SMALL = --width .25 --first-kernel 7
+
+speed-compare: $(VENV)/.env ## time tracking into build/speed.json; BASE=FILE compares with an earlier file
+	$(BIN)/python benchmarks/throughput.py --json build/speed.json $(if $(BASE),--base $(BASE))
 
 retrain-small: $(VENV)/.env ## siamfc-small from random numbers, from $(TRACKS) and $(TEACHER)
 	$(TRAIN) $(SMALL) --workdir runs/first --epochs 17 --pairs-per-epoch 4000 \

@@ -34,7 +34,9 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--benchmark", default="otb", help="as of evaluate.py, of one pass")
+    parser.add_argument(
+        "--benchmark", default="otb", help="one of those of `siamfc evaluate` without restarts"
+    )
     parser.add_argument("--data", required=True, help="folder of the benchmark as published")
     parser.add_argument("--weights", metavar="NAME|PATH", default="siamfc-small")
     parser.add_argument("--sequences", nargs="+", metavar="NAME", help="only these")

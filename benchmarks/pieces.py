@@ -16,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import jax
 import jax.numpy as jnp
 
+from benchmarks import figures
 from siamfc_jax import config
 from siamfc_jax.compilation import keep_memory
 from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE
@@ -103,6 +104,7 @@ def main(argv=None) -> int:
     parser.add_argument("--weights", metavar="NAME|PATH", help="a model; else random weights")
     parser.add_argument("--height", type=int, default=480, help="of the frame, 16:9")
     parser.add_argument("--rounds", type=int, default=30)
+    figures.add_flags(parser)
     config.add_arguments(parser, config.ModelConfig())
     config.add_arguments(parser, config.TrackerConfig())
     args = parser.parse_args(argv)
@@ -119,11 +121,14 @@ def main(argv=None) -> int:
     rate = 2 * 2048**3 / median(jax.jit(jnp.matmul), square, square, rounds=args.rounds)
     print(f"a matmul of 2048 x 2048 runs at {rate / 1e9:.0f} GFLOP/s\n")
     print("| piece | ms | GFLOP/s | of the matmul rate |\n|---|---:|---:|---:|")
+    milliseconds = {}
     for name, function, arrays, operations in pieces(params, args.height, settings):
         seconds = median(function, *arrays, rounds=args.rounds)
+        milliseconds[name] = 1e3 * seconds
         reached = operations / seconds if operations else 0
         columns = f"{reached / 1e9:.0f} | {reached / rate:.0%}" if operations else " | "
         print(f"| {name} | {1e3 * seconds:.2f} | {columns} |", flush=True)
+    figures.finish(args, milliseconds)
     return 0
 
 

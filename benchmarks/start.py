@@ -18,6 +18,10 @@ import cv2
 import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import figures  # noqa: E402
+
 # (what is new, width and height of the frames, box)
 STARTS = (
     ("everything", (640, 480), "280,200,80,80"),
@@ -35,7 +39,9 @@ def main(argv=None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--weights", metavar="NAME|PATH", default="siamfc-small")
+    figures.add_flags(parser)
     args = parser.parse_args(argv)
+    milliseconds = {}
     print("| what is new | frames | seconds |\n|---|---|---:|")
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": os.path.join(folder, "cache")}
@@ -52,7 +58,9 @@ def main(argv=None) -> int:
             began = time.perf_counter()
             subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
             seconds = time.perf_counter() - began
+            milliseconds[f"{new}, {width} x {height}"] = 1e3 * seconds
             print(f"| {new} | {width} x {height} | {seconds:.1f} |", flush=True)
+    figures.finish(args, milliseconds)
     return 0
 
 

@@ -15,6 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import jax
 
+from benchmarks import figures
 from siamfc_jax.compilation import keep_memory
 from siamfc_jax.network import saved_models
 from siamfc_jax.tracking import tracker
@@ -56,11 +57,13 @@ def main(argv=None) -> int:
     parser.add_argument("--height", type=int, default=480, help="of the frames, 16:9")
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
     parser.add_argument("--rounds", type=int, default=15)
+    figures.add_flags(parser)
     args = parser.parse_args(argv)
     keep_memory()  # as track.py does
     model = saved_models.load_model(args.weights)
     print(f"{jax.devices()[0].device_kind}, {args.height} lines\n")
     print("| a call for | ms | ms a box | boxes a second |\n|---|---:|---:|---:|")
+    milliseconds = {}
     for name, call, boxes in modes(model, args.height, args.counts):
         seconds = []
         for _ in range(args.rounds + 1):
@@ -68,10 +71,12 @@ def main(argv=None) -> int:
             jax.block_until_ready(call())
             seconds.append(time.perf_counter() - began)
         median = float(np.median(seconds[1:]))
+        milliseconds[name] = 1e3 * median
         print(
             f"| {name} | {1e3 * median:.1f} | {1e3 * median / boxes:.2f} | {boxes / median:.0f} |",
             flush=True,
         )
+    figures.finish(args, milliseconds)
     return 0
 
 

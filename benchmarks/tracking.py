@@ -6,7 +6,8 @@
 All follow the same objects through the same clip; ours and PyTorch's have the same weights.
 Each tracker is a process of its own that waits for its turn; rounds alternate and medians
 are compared. OpenCV's CSRT and KCF need `make contrib` and PYTHONPATH=build/contrib.
-A row of the tables takes about a minute on 2 cores; leave the machine alone meanwhile.
+A table takes one to three minutes on 2 cores, so the default is one of 480 lines; leave the
+machine alone meanwhile. `--heights 240 480 1080 2160 --objects 2 4 8 16` are all tables.
 """
 
 import argparse
@@ -23,6 +24,8 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from benchmarks import figures  # noqa: E402
 
 PEERS = {
     "ours": {"kind": "ours", "scales_on": "search"},
@@ -182,21 +185,27 @@ def main(argv=None) -> int:
     flag("--first-kernel", type=int, default=11)
     flag("--clip", metavar="SOURCE", help="a video in place of a made one; needs --box")
     flag("--box", metavar="X,Y,W,H", help="the object in the first frame of --clip")
-    flag("--heights", type=int, nargs="*", default=[240, 480, 1080, 2160], help="with one object")
-    flag("--objects", type=int, nargs="*", default=[2, 4, 8, 16], help="at 480 lines")
+    flag("--heights", type=int, nargs="*", default=[480], help="with one object")
+    flag("--objects", type=int, nargs="*", default=[], help="at 480 lines")
     flag("--frames", type=int, default=20)
     flag("--rounds", type=int, default=3)
+    figures.add_flags(parser)
     args = parser.parse_args(argv)
     if args.peer_python is None:
         args.peers = [name for name in args.peers if PEERS[name]["kind"] != "pytorch"]
     busy = f"{os.getloadavg()[0]:.1f} processes were busy in the last minute"
     print(f"{os.cpu_count()} cores, of which {busy}")
     races = [(height, 1) for height in args.heights] + [(480, count) for count in args.objects]
+    milliseconds = {}
     with tempfile.TemporaryDirectory() as folder:
         export_weights(args, os.path.join(folder, "weights.npz"))
         for height, objects in races:
             print(f"\n{height} lines, {objects} object{'s' * (objects > 1)}\n")
-            print("\n".join(table(race(args, height, objects, folder))), flush=True)
+            raced = race(args, height, objects, folder)
+            print("\n".join(table(raced)), flush=True)
+            for name, (seconds, *_) in raced.items():
+                milliseconds[f"{name}, {height} lines, {objects} objects"] = 1e3 * seconds
+    figures.finish(args, milliseconds)
     return 0
 
 

@@ -18,14 +18,17 @@ import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import figures  # noqa: E402
+
 BATCH = 8
 WARM_UPS = 2
 
 
 def ours(width, first_kernel):
     """Returns name -> function that makes one of our steps."""
-    sys.path.insert(0, str(ROOT))
     import functools
 
     import jax
@@ -204,7 +207,11 @@ def ask(process, name) -> float:
 
 
 def compare(args):
-    """Prints the medians of alternating steps, their ratios and our peak memory."""
+    """Prints the medians of alternating steps, their ratios and our peak memory.
+
+    Returns:
+      name -> median milliseconds.
+    """
     size = ["--width", str(args.width), "--first-kernel", str(args.first_kernel)]
 
     def start(python, role):
@@ -237,6 +244,7 @@ def compare(args):
     for worker in {worker for worker, _ in turns}:
         worker.stdin.close()
         worker.wait()
+    return {name: 1e3 * median for name, median in medians.items()}
 
 
 def print_layers(args):
@@ -263,14 +271,16 @@ def main(argv=None) -> int:
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--first-kernel", type=int, default=11)
     parser.add_argument("--rounds", type=int, default=10)
+    figures.add_flags(parser)
     parser.add_argument("--serve", choices=("jax", "torch"), help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.serve:
         steps = {"jax": ours, "torch": torch_steps}[args.serve]
         serve(steps(args.width, args.first_kernel))
         return 0
-    compare(args)
+    milliseconds = compare(args)
     print_layers(args)
+    figures.finish(args, milliseconds)
     return 0
 
 

@@ -16,19 +16,37 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "pictures" / "structure.svg"
 # Files at the top of the package; every room may import them, so their arrows are not drawn.
 FOUNDATION = "siamfc_jax"
-COMMANDS = "commands"  # the scripts beside the package
+COMMANDS = "commands"  # that folder, and the scripts beside the package
 
 
 def room_files(root: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    """Returns room -> its Python files, of a checkout."""
+    """Returns room -> its Python files, of a checkout.
+
+    The package's face, `__init__.py` and `__main__.py` at its top, is left out: it leads to
+    everything and is imported by name only.
+    """
     rooms = collections.defaultdict(list)
     package = root / "siamfc_jax"
     for path in sorted(package.rglob("*.py")):
         inside = path.relative_to(package).parts
+        if inside in (("__init__.py",), ("__main__.py",)):
+            continue
         rooms[inside[0] if len(inside) > 1 else FOUNDATION].append(path)
     for path in sorted(root.glob("*.py")):
         rooms[COMMANDS].append(path)
     return dict(rooms)
+
+
+def face(root: pathlib.Path) -> dict[str, str]:
+    """Returns public name of the package -> where it is defined, both as dotted names."""
+    path = root / "siamfc_jax" / "__init__.py"
+    tree = ast.parse(path.read_text(encoding="utf-8")) if path.exists() else ast.Module([], [])
+    return {
+        f"siamfc_jax.{alias.name}": f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("siamfc_jax.")
+        for alias in node.names
+    }
 
 
 def imports(path: pathlib.Path) -> set[str]:
@@ -44,19 +62,19 @@ def imports(path: pathlib.Path) -> set[str]:
 
 def arrows(root: pathlib.Path) -> set[tuple[str, str]]:
     """Returns (room, room that it imports from), the foundation left out."""
-    rooms = room_files(root)
+    rooms, public = room_files(root), face(root)
     return {
         (room, name.split(".")[1])
         for room, paths in rooms.items()
         for path in paths
-        for name in imports(path)
+        for name in (public.get(name, name) for name in imports(path))
         if name.count(".") and name.split(".")[1] in rooms and name.split(".")[1] != room
     }
 
 
 def file_arrows(root: pathlib.Path) -> set[tuple[str, str]]:
     """Returns (file, file that it imports), as dotted names without `siamfc_jax.`."""
-    names = {}
+    names, public = {}, face(root)
     for paths in room_files(root).values():
         for path in paths:
             parts = path.relative_to(root).with_suffix("").parts
@@ -64,7 +82,7 @@ def file_arrows(root: pathlib.Path) -> set[tuple[str, str]]:
     found = set()
     for name, path in names.items():
         for imported in imports(path):
-            target = imported.removeprefix("siamfc_jax.")
+            target = public.get(imported, imported).removeprefix("siamfc_jax.")
             target = target if target in names else target.rpartition(".")[0]
             if target in names and target != name:
                 found.add((name, target))

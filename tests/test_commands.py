@@ -247,11 +247,11 @@ def test_help_shows_the_settings_of_the_model(name, words, rate, whose, tmp_path
         ("evaluate", [*EVALUATE, "--results", "a", "--redetect"], "--redetect changes how frames"),
         ("evaluate", [*EVALUATE, "--results", "a", "--jobs", "2"], "--results only reads files"),
         ("evaluate", [*EVALUATE, "--results", "a", "--weights", "siamfc"], "not allowed with"),
-        ("evaluate", [*EVALUATE, "--eao", "1", "2"], "--eao belongs to VOT; otb has no such"),
+        ("evaluate", [*EVALUATE, "--eao", "1", "2"], "--eao is for the VOT benchmarks"),
         (
             "evaluate",
             [*EVALUATE, "--benchmark", "vot2016", "--protocol", "tre"],
-            "--protocol does not go with vot2016",
+            "--protocol tre is for benchmarks without restarts",
         ),
         ("serve", ["--output", "o.mp4"], "unrecognized arguments: --output o.mp4"),
         ("prepare", ["--dataset", "vid", "--source", "s", "--output", "o", "--check-only"], "not"),

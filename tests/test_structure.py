@@ -49,6 +49,15 @@ def test_counts_of_a_small_package(draw_structure, tmp_path):
     )
 
 
+def test_a_public_name_is_an_arrow_to_its_home(draw_structure, tmp_path):
+    make_package(tmp_path, a__low=(), b__mid=("config",), config=())
+    package = tmp_path / "siamfc_jax"
+    (package / "__init__.py").write_text("from siamfc_jax.a.low import load as load\n")
+    (package / "b" / "mid.py").write_text("from siamfc_jax import load\n")
+    assert draw_structure.arrows(tmp_path) == {("b", "a")}
+    assert draw_structure.file_arrows(tmp_path) == {("b.mid", "a.low")}
+
+
 def test_a_circle_is_named(draw_structure):
     with pytest.raises(ValueError, match="in a circle: a -> b -> a"):
         draw_structure.floors({("a", "b"), ("b", "a")})

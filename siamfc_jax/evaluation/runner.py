@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from siamfc_jax.data.sequences import Sequence
-from siamfc_jax.tracking import loop
 
 
 class Run(NamedTuple):
@@ -62,6 +61,8 @@ def siamfc(params, *, config):
     Returns:
       `track(frames, box)`.
     """
+
+    from siamfc_jax.tracking import loop  # JAX, which the words of a command do not need
 
     def track(frames, box):
         for result in loop.follow(params, enumerate(frames), box, config=config):
