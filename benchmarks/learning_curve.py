@@ -20,9 +20,10 @@ from matplotlib.figure import Figure
 
 from siamfc_jax import config
 from siamfc_jax.compilation import keep_compiled
-from siamfc_jax.evaluation import reports, runner
+from siamfc_jax.evaluation import measures, runner
 from siamfc_jax.evaluation.benchmarks import BENCHMARKS
-from siamfc_jax.network.checkpoints import load_model, read_metrics
+from siamfc_jax.network.run_folders import read_metrics
+from siamfc_jax.network.saved_models import load_model
 from siamfc_jax.tracking import tracker
 
 
@@ -38,7 +39,7 @@ def measure(args):
         settings = config.from_arguments(model.tracker_config, args)
         track = runner.siamfc(tracker.prepare(model), config=settings)
         runs = {s.name: [(runner.one_pass(track, s), s)] for s in sequences}
-        report = reports.report(runs)
+        report = measures.summarize(runs)
         found[step] = {"auc": report["success_auc"], "precision": report["precision_20"]}
         path.write_text(json.dumps(found, indent=2) + "\n")
         print(f"step {step}: AUC {report['success_auc']:.3f}, precision "
@@ -80,7 +81,7 @@ def main(argv=None) -> int:
     parser.add_argument("--steps", type=int, nargs="+", required=True, help="checkpoints")
     parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE.png")
     parser.add_argument("--batch-size", type=int, default=8, help="of the run")
-    config.add_arguments(parser, config.TrackerConfig)
+    config.add_arguments(parser, config.TrackerConfig())
     args = parser.parse_args(argv)
     keep_compiled()
     try:

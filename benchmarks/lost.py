@@ -19,9 +19,9 @@ sys.path.insert(0, str(ROOT))
 
 from siamfc_jax import config  # noqa: E402
 from siamfc_jax.compilation import keep_compiled  # noqa: E402
-from siamfc_jax.data.sequences import read_otb  # noqa: E402
+from siamfc_jax.data.layouts import read_otb  # noqa: E402
 from siamfc_jax.evaluation import metrics  # noqa: E402
-from siamfc_jax.network.checkpoints import load_model  # noqa: E402
+from siamfc_jax.network.saved_models import load_model  # noqa: E402
 from siamfc_jax.tracking import tracker  # noqa: E402
 from siamfc_jax.training import calibration, occlusion  # noqa: E402
 
@@ -51,7 +51,7 @@ def measure(clip, boxes, confidences, lost):
         "labels": labels,
         "lost": lost,
         "confidence": confidences,
-        "after": overlaps[after & (clip.sight == 1)],
+        "after": overlaps[after & (clip.visibility == 1)],
         "false finds": np.array([np.sum(labels[finds] == 0)]),
         "wait": np.array([first[0] if len(first) and not lost[GAP[0] - 1] else np.nan]),
     }
@@ -82,7 +82,7 @@ def main(argv=None) -> int:
     )
     parser.add_argument("--data", required=True, help="folder in the OTB layout")
     parser.add_argument("--weights", default="siamfc-small", help="name or path of a model")
-    config.add_arguments(parser, config.TrackerConfig)
+    config.add_arguments(parser, config.TrackerConfig())
     args = parser.parse_args(argv)
     keep_compiled()
     model = load_model(args.weights)

@@ -21,7 +21,7 @@ def ours(job):
     """Returns (start, follow) of this project, all objects in one call."""
     from siamfc_jax.compilation import keep_memory
     from siamfc_jax.config import ModelConfig, TrackerConfig
-    from siamfc_jax.network.checkpoints import Model
+    from siamfc_jax.network.saved_models import Model
     from siamfc_jax.tracking import tracker
 
     keep_memory()  # as track.py does

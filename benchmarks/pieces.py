@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from siamfc_jax import config
 from siamfc_jax.compilation import keep_memory
 from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE
-from siamfc_jax.network import checkpoints, convolution, model
+from siamfc_jax.network import convolution, model, saved_models
 from siamfc_jax.tracking import peaks, roi, search, tracker
 
 
@@ -103,15 +103,16 @@ def main(argv=None) -> int:
     parser.add_argument("--weights", metavar="NAME|PATH", help="a model; else random weights")
     parser.add_argument("--height", type=int, default=480, help="of the frame, 16:9")
     parser.add_argument("--rounds", type=int, default=30)
-    config.add_arguments(parser, config.ModelConfig, config.TrackerConfig)
+    config.add_arguments(parser, config.ModelConfig())
+    config.add_arguments(parser, config.TrackerConfig())
     args = parser.parse_args(argv)
     keep_memory()  # as track.py does
     if args.weights:
-        loaded = checkpoints.load_model(args.weights)
+        loaded = saved_models.load_model(args.weights)
     else:
         network = config.from_arguments(config.ModelConfig(), args)
         variables = model.init_variables(jax.random.key(0), config=network)
-        loaded = checkpoints.Model(variables, network, config.TrackerConfig())
+        loaded = saved_models.Model(variables, network, config.TrackerConfig())
     params = tracker.prepare(loaded)
     settings = config.from_arguments(config.TrackerConfig(), args)
     square = jnp.ones((2048, 2048))

@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import jax
 
 from siamfc_jax.compilation import keep_memory
-from siamfc_jax.network import checkpoints
+from siamfc_jax.network import saved_models
 from siamfc_jax.tracking import tracker
 
 COUNTS = (1, 2, 4, 8, 16)
@@ -58,7 +58,7 @@ def main(argv=None) -> int:
     parser.add_argument("--rounds", type=int, default=15)
     args = parser.parse_args(argv)
     keep_memory()  # as track.py does
-    model = checkpoints.load_model(args.weights)
+    model = saved_models.load_model(args.weights)
     print(f"{jax.devices()[0].device_kind}, {args.height} lines\n")
     print("| a call for | ms | ms a box | boxes a second |\n|---|---:|---:|---:|")
     for name, call, boxes in modes(model, args.height, args.counts):

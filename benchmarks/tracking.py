@@ -81,10 +81,10 @@ def export_weights(args, path):
     import jax
 
     from siamfc_jax import config
-    from siamfc_jax.network import checkpoints, model
+    from siamfc_jax.network import model, saved_models
 
     if args.weights:
-        variables = checkpoints.load_model(args.weights).variables
+        variables = saved_models.load_model(args.weights).variables
     else:
         network = config.ModelConfig(width=args.width, first_kernel=args.first_kernel)
         variables = model.init_variables(jax.random.key(0), config=network)

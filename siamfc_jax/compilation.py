@@ -5,8 +5,6 @@ import ctypes
 import os
 import pathlib
 
-import jax
-
 FOLDER_VARIABLE = "JAX_COMPILATION_CACHE_DIR"  # of JAX itself; empty for no cache
 MAX_BYTES = 2**30  # the programs used longest ago go first
 # What mallopt of <malloc.h> calls M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD and M_TOP_PAD.
@@ -19,6 +17,8 @@ def keep_compiled() -> None:
     The folder is `$JAX_COMPILATION_CACHE_DIR` where that is set, else `siamfc_jax` in
     `$XDG_CACHE_HOME` or `~/.cache`. Where it cannot be written, everything is compiled anew.
     """
+    import jax  # here, so that words of a command are read before it
+
     # By default JAX keeps what takes more than a second; ours are many that take less.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     if FOLDER_VARIABLE in os.environ:

@@ -1,8 +1,6 @@
 """What Ctrl-C and SIGTERM do to a run, and what the end of a process does to its workers."""
 
 import contextlib
-import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import threading
@@ -21,10 +19,34 @@ class Stopped(Exception):  # noqa: N818, not an error
         self.signal = caught[0] if caught else signal.SIGTERM
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: ends what Ctrl-C ends."""
+
+
+@contextlib.contextmanager
+def terminated():
+    """Turns SIGTERM into `Terminated`, so that files are closed and one line says what happened.
+
+    Only the main thread of a process may do so; in others nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_):
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @contextlib.contextmanager
 def caught_signals():
     """Yields a list that receives the number of a SIGINT or SIGTERM; a second one interrupts."""
-    caught = []
+    caught: list[int] = []
 
     def catch(number, _frame):
         if caught:
@@ -45,11 +67,16 @@ def follow_parent(*ignored: int) -> None:
     Args:
       *ignored: numbers of the signals that are not for this process.
     """
+    import multiprocessing.connection  # here, as commands start without it
+
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
 
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "this is no worker process"
+
     def end():
-        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
 
     threading.Thread(target=end, daemon=True).start()

@@ -76,7 +76,8 @@ def test_values_out_of_range_are_refused(cls, field, value, text):
 
 def parse(*argv):
     parser = argparse.ArgumentParser()
-    config.add_arguments(parser, TrainConfig, ModelConfig)
+    config.add_arguments(parser, TrainConfig())
+    config.add_arguments(parser, ModelConfig())
     return parser.parse_args(argv)
 
 
@@ -98,7 +99,25 @@ def test_flags_say_what_they_mean(capsys):
     for cls in (TrainConfig, ModelConfig):
         for field in dataclasses.fields(cls):
             assert "--" + field.name.replace("_", "-") in text
-            assert f"(default: {field.default})" in text
+            shown = "off" if field.default is False else field.default
+            assert f"(default: {shown})" in text
+            assert field.metadata["unit"] or field.metadata["choices"] or field.default is False
+
+
+def test_choices_and_the_defaults_of_a_model_are_shown(capsys):
+    parser = argparse.ArgumentParser()
+    config.add_arguments(parser, TrackerConfig(scale_rate=0.25), "Whose they are.")
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "tracker settings: Whose they are. --num-scales N scales a frame" in text
+    assert "--scales-on {search,peak,exemplar} what is cut" in text
+    assert "in one frame (default: 0.25)" in text
+    assert "for a lost object (default: off)" in text
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--scales-on", "all"])
+    args = parser.parse_args(["--redetect", "--lost-after", "3"])
+    assert config.given(TrackerConfig, args) == ["lost_after", "redetect"]
 
 
 @pytest.mark.parametrize("argv", [["--batch-sise", "8"], ["--batch-size", "8.5"]])

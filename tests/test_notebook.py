@@ -11,7 +11,7 @@ import tiny_networks
 
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.media import video
-from siamfc_jax.network.checkpoints import Model, save_model
+from siamfc_jax.network.saved_models import Model, save_model
 
 ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "siamfc_jax_colab.ipynb"

@@ -1,5 +1,7 @@
 """Annotated videos in one form, whatever layout they were published in.
 
-`sequences` has the one form and its readers, `groundtruth` the text files of boxes,
-`prepared` the sets that `siamfc_jax.preparation` wrote; `pairs` draws training pairs from them.
+`sequences` has the one form, `layouts` one reader a published layout, `groundtruth` the text
+files of boxes and `annotations` XML and JSON; `prepared` reads the sets that
+`siamfc_jax.preparation` wrote. `patches` cuts the square around an object, `pairs` draws
+training pairs.
 """

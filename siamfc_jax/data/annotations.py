@@ -1,9 +1,12 @@
-"""What data sets say of the objects in their videos, and the parsers of XML and JSON.
+"""Annotated objects of training sets, and the parsers of their XML and JSON files.
 
-A parser turns any bytes into objects or a ValueError that names the file.
+A parser returns objects, or raises a ValueError that names the file.
 """
 
 import json
+import math
+import pathlib
+import re
 import xml.etree.ElementTree
 from typing import NamedTuple
 
@@ -13,38 +16,37 @@ from siamfc_jax.data.sequences import Sequence
 
 
 class Track(NamedTuple):
-    """One annotated object, with what a data set says of it beyond its boxes.
+    """One annotated object on its way into a training set.
 
     Attributes:
       sequence: frames and boxes; its frames have `encoded(index)`, the bytes of the
-        image file.
-      category: class in the words of the data set, or "".
-      occluded: bool[T], partly hidden.
+        image file, and `name(index)`, what to call it.
       generated: bool[T], the box is interpolated, not drawn.
       flaw: why no frame may be used, one of `curation.REASONS`, or "".
+      frame_size: width and height in pixels that the annotation says of every frame, None
+        where it says nothing.
     """
 
     sequence: Sequence
-    category: str
-    occluded: np.ndarray
     generated: np.ndarray
     flaw: str = ""
+    frame_size: tuple[int, int] | None = None
 
 
 def make_track(
-    name,
+    name: str,
     frames,
     boxes,
     *,
-    source,
+    source: str,
     numbers=None,
-    visible=True,
-    category="",
+    category: str = "",
     occluded=False,
     generated=False,
-    flaw="",
+    flaw: str = "",
+    frame_size: tuple[int, int] | None = None,
 ) -> Track:
-    """Makes a track.
+    """Makes a track from what an annotation file says.
 
     Args:
       name: unique within the set.
@@ -52,23 +54,25 @@ def make_track(
       boxes: f[T, 4] in 0-based frame pixels.
       source: name of the set.
       numbers: int[T] frame numbers, 0 to T - 1 by default.
-      visible: bool[T] or for all.
-      category: see `Track`, as what follows.
-      occluded: bool[T] or for all.
-      generated: bool[T] or for all.
-      flaw: see `Track`.
+      category: class of the object.
+      occluded: bool[T] or for all, partly hidden.
+      generated: bool[T] or for all, the box is interpolated.
+      flaw: why no frame may be used, or "".
+      frame_size: width and height that the annotation says of every frame.
 
     Returns:
-      The track; a number beyond f32 is infinite there.
+      The track, visible in all frames; a number beyond f32 is infinite there.
     """
     with np.errstate(over="ignore"):
         boxes = np.asarray(boxes, np.float64).reshape(-1, 4).astype(np.float32)
     numbers = np.arange(len(boxes)) if numbers is None else np.asarray(numbers, np.int64)
     visible, occluded, generated = (
-        np.broadcast_to(flags, len(boxes)).astype(bool) for flags in (visible, occluded, generated)
+        np.broadcast_to(flags, len(boxes)).astype(bool) for flags in (True, occluded, generated)
     )
-    sequence = Sequence(name, frames, boxes, visible, numbers, source)
-    return Track(sequence, category, occluded, generated, flaw)
+    sequence = Sequence(
+        name, frames, boxes, visible, numbers, source, category=category, occluded=occluded
+    )
+    return Track(sequence, generated, flaw, frame_size)
 
 
 class AnnotatedObject(NamedTuple):
@@ -80,6 +84,7 @@ class AnnotatedObject(NamedTuple):
       corners: xmin, ymin, xmax, ymax as written.
       occluded: partly hidden, as flagged.
       generated: box interpolated, as flagged.
+      frame_size: width and height of the image in pixels, None where the file says none.
     """
 
     track: str
@@ -87,9 +92,10 @@ class AnnotatedObject(NamedTuple):
     corners: tuple
     occluded: bool
     generated: bool
+    frame_size: tuple[int, int] | None = None
 
 
-def parse_xml(data: bytes, path) -> list[AnnotatedObject]:
+def parse_xml(data: bytes, path: str | pathlib.Path) -> list[AnnotatedObject]:
     """Reads an annotation file of ImageNet VID or Pascal VOC.
 
     Args:
@@ -104,7 +110,8 @@ def parse_xml(data: bytes, path) -> list[AnnotatedObject]:
     """
     try:
         root = xml.etree.ElementTree.fromstring(data)
-        return [_parse_object(element) for element in root.iterfind("object")]
+        size = _parse_size(root)
+        return [_parse_object(element, size) for element in root.iterfind("object")]
     except (xml.etree.ElementTree.ParseError, LookupError, ValueError) as error:
         raise ValueError(
             f"{path} is no annotation in the VOC form ({error}); expected <object> elements "
@@ -112,17 +119,17 @@ def parse_xml(data: bytes, path) -> list[AnnotatedObject]:
         ) from None
 
 
-def read_xml(path) -> list[AnnotatedObject]:
-    """Reads an annotation file as `parse_xml` does.
+def read_xml(path: pathlib.Path) -> list[AnnotatedObject]:
+    """Reads an annotation file of ImageNet VID or Pascal VOC, see `parse_xml`.
 
     Args:
-      path: of the file, a pathlib.Path.
+      path: of the file.
 
     Returns:
-      The objects of the frame.
+      The objects of the frame, in the order of the file.
 
     Raises:
-      ValueError: there is no such file, or it is none of these.
+      ValueError: the file cannot be read, or is no such annotation.
     """
     try:
         data = path.read_bytes()
@@ -132,7 +139,14 @@ def read_xml(path) -> list[AnnotatedObject]:
     return parse_xml(data, path)
 
 
-def _parse_object(element) -> AnnotatedObject:
+def _parse_size(root):
+    """Returns width and height of the image; tools that do not know them write zeros."""
+    texts = (root.findtext(f"size/{name}", "").strip() for name in ("width", "height"))
+    size = tuple(int(text) if re.fullmatch(r"\d{1,9}", text) else 0 for text in texts)
+    return size if all(size) else None
+
+
+def _parse_object(element, size) -> AnnotatedObject:
     def text(name):
         value = element.findtext(name)
         if value is None:
@@ -145,6 +159,7 @@ def _parse_object(element) -> AnnotatedObject:
         corners=tuple(float(text(f"bndbox/{k}")) for k in ("xmin", "ymin", "xmax", "ymax")),
         occluded=element.findtext("occluded", "0").strip() == "1",
         generated=element.findtext("generated", "0").strip() == "1",
+        frame_size=size,
     )
 
 
@@ -154,13 +169,22 @@ def _text(value) -> str:
 
 
 class Still(NamedTuple):
-    """One image of a COCO file: its file name and (id, category, box, crowd) of each object."""
+    """What a COCO file says of one image, or of one annotation that cannot be used.
+
+    Attributes:
+      file_name: of the image, below the folder of the split.
+      frame_size: width and height of the image in pixels, None where the file says none.
+      objects: (id, category, box `[x, y, w, h]`, crowd) of each object.
+      problem: of an annotation that cannot be used: its id and why; "" for an image.
+    """
 
     file_name: str
-    objects: tuple
+    frame_size: tuple[int, int] | None = None
+    objects: tuple = ()
+    problem: str = ""
 
 
-def parse_coco(data: bytes, path) -> list[Still]:
+def parse_coco(data: bytes, path: str | pathlib.Path) -> list[Still]:
     """Reads a COCO instances file.
 
     Args:
@@ -168,27 +192,63 @@ def parse_coco(data: bytes, path) -> list[Still]:
       path: its name, for messages.
 
     Returns:
-      The images that have objects, in the order of their ids. Boxes are
-      `[x, y, w, h]` in continuous 0-based pixels, as published.
+      The images that have objects, in the order of their ids, then the annotations that
+      cannot be used: without a box of four numbers, or of an image or category that is not
+      listed. Boxes are `[x, y, w, h]` in continuous 0-based pixels, as published.
 
     Raises:
-      ValueError: the file is not JSON or lacks a list or a field.
+      ValueError: the file is not JSON, or lacks a list or a field of an image or category.
     """
     try:
         content = json.loads(data)
         names = {row["id"]: _text(row["name"]) for row in content["categories"]}
-        objects = {}
-        for row in content["annotations"]:
-            box = tuple(float(value) for value in row["bbox"])
-            if len(box) != 4:
-                raise ValueError(f"bbox of annotation {row['id']} has {len(box)} numbers")
-            category = names[row["category_id"]]
-            entry = (int(row["id"]), category, box, bool(row.get("iscrowd", 0)))
-            objects.setdefault(row["image_id"], []).append(entry)
-        images = {row["id"]: _text(row["file_name"]) for row in content["images"]}
-        return [Still(images[key], tuple(sorted(objects[key]))) for key in sorted(objects)]
+        stills = {
+            row["id"]: Still(_text(row["file_name"]), _coco_size(row)) for row in content["images"]
+        }
+        objects, problems = {}, []
+        for place, row in enumerate(list(content["annotations"])):
+            try:
+                image, entry = _parse_annotation(row, stills, names)
+            except ValueError as error:
+                has_id = isinstance(row, dict) and "id" in row
+                label = f"{row['id']!a:.40}" if has_id else f"at {place}"
+                problems.append(Still("", problem=f"annotation {label} {error}"))
+            else:
+                objects.setdefault(image, []).append(entry)
+        images = [
+            stills[key]._replace(objects=tuple(sorted(objects[key]))) for key in sorted(objects)
+        ]
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as e:
         raise ValueError(
             f"{path} is no COCO instances file ({type(e).__name__}: {e}); expected JSON with lists "
             "images, annotations (bbox of 4 numbers, image_id, category_id) and categories"
         ) from None
+    return images + problems
+
+
+def _coco_size(row):
+    size = row.get("width"), row.get("height")
+    return size if all(isinstance(side, int) and side > 0 for side in size) else None
+
+
+def _parse_annotation(row, stills, names):
+    """Returns the image's id and (id, category, box, crowd), or raises ValueError that says why."""
+    if not isinstance(row, dict):
+        raise ValueError("is no object with an id")
+    known = {"image_id": stills, "category_id": names}
+    for field, listed in known.items():
+        value = row.get(field)
+        if isinstance(value, list | dict) or value not in listed:
+            raise ValueError(f"has {field} {value!a:.40}, which is not listed")
+    box = row.get("bbox")
+    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
+        raise ValueError(f"has bbox {box!a:.40}, not 4 numbers")
+    if not _is_number(row.get("id")):
+        raise ValueError("has no number as its id")
+    entry = (int(row["id"]), names[row["category_id"]], tuple(map(float, box)))
+    return row["image_id"], (*entry, bool(row.get("iscrowd", 0)))
+
+
+def _is_number(value):
+    """Says whether a value of JSON is a number that fits a float and is finite."""
+    return isinstance(value, int | float) and abs(value) < 1e300 and math.isfinite(value)

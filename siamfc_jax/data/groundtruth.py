@@ -1,8 +1,8 @@
 """Reads the text files in which the benchmarks publish true boxes.
 
-Any bytes give boxes or a ValueError that names file and line: a wrong box is
-never passed on in silence. Boxes become `[x, y, w, h]` in continuous 0-based
-frame pixels here; NaN stands for a frame without annotation.
+A reader returns boxes, or raises a ValueError that names file and line; it never guesses.
+Boxes become `[x, y, w, h]` in continuous 0-based frame pixels here; NaN stands for a frame
+without annotation.
 """
 
 import pathlib
@@ -20,11 +20,11 @@ def _text(path, expected):
         raise ValueError(f"{path} cannot be read ({reason}); expected {expected}") from None
 
 
-def read_names(path) -> list[str]:
+def read_names(path: str | pathlib.Path) -> list[str]:
     """Reads a list of names.
 
     Args:
-      path: names divided by line ends or blanks.
+      path: one name a line; a name may hold blanks.
 
     Returns:
       At least one name.
@@ -32,7 +32,8 @@ def read_names(path) -> list[str]:
     Raises:
       ValueError: there is no such file, no name in it, or one of another folder.
     """
-    names = _text(path, "one name a line").split()
+    lines = _text(path, "one name a line").split("\n")
+    names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise ValueError(f"{path} is empty; expected one name a line")
     for name in names:
@@ -62,7 +63,7 @@ def _mismatch(path, number, expected, line):
     return ValueError(f"{path}, line {number}: expected {expected}, got {line.strip()[:80]!r}")
 
 
-def read_boxes(path, *, one_based: bool) -> np.ndarray:
+def read_boxes(path: str | pathlib.Path, *, one_based: bool) -> np.ndarray:
     """Reads a text file of one box a line.
 
     Args:
@@ -89,7 +90,7 @@ def _boxes(values, one_based):
     return boxes.astype(np.float32)
 
 
-def read_regions(path) -> list[np.ndarray]:
+def read_regions(path: str | pathlib.Path) -> list[np.ndarray]:
     """Reads the true regions of a VOT sequence.
 
     Args:
@@ -113,7 +114,7 @@ def read_regions(path) -> list[np.ndarray]:
     return regions
 
 
-def upright_boxes(regions) -> np.ndarray:
+def upright_boxes(regions: list[np.ndarray]) -> np.ndarray:
     """Turns regions into upright boxes of the same area around the same centre.
 
     A polygon gives the upright box around it, shrunk to the area of the rectangle
@@ -122,7 +123,7 @@ def upright_boxes(regions) -> np.ndarray:
     got10k places the same box half a pixel further left and up.
 
     Args:
-      regions: of `read_regions`.
+      regions: T regions f64[4] or f64[2 N], from `read_regions`.
 
     Returns:
       f32[T, 4] boxes.
@@ -133,7 +134,7 @@ def upright_boxes(regions) -> np.ndarray:
 def _upright(region):
     if len(region) == 4:
         return region
-    corners = region.reshape(-1, 2)
+    corners = region.reshape(-1, 2)  # [N, 2], x and y
     extent = corners.max(0) - corners.min(0)
     sides = np.linalg.norm(np.diff(corners[:3], axis=0), axis=1)
     area = max(extent.prod(), np.finfo(float).tiny)
@@ -141,7 +142,7 @@ def _upright(region):
     return np.concatenate([corners.mean(0) - (size - 1) / 2, size])
 
 
-def read_sparse(path) -> tuple[np.ndarray, np.ndarray]:
+def read_sparse(path: str | pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     """Reads an ALOV300++ file: some frames of a video, four corners each.
 
     Args:
@@ -162,12 +163,12 @@ def read_sparse(path) -> tuple[np.ndarray, np.ndarray]:
         if frames and values[0] <= frames[-1]:
             raise _mismatch(path, number, f"a frame after {frames[-1]}", line)
         frames.append(int(values[0]))
-        corners = np.reshape(values[1:], (4, 2))
+        corners = np.reshape(values[1:], (4, 2))  # x and y of each
         boxes.append([*corners.min(0), *(corners.max(0) - corners.min(0))])
     return np.array(frames), _boxes(boxes, True)
 
 
-def read_vatic(path) -> tuple[np.ndarray, np.ndarray]:
+def read_vatic(path: str | pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     """Reads an NfS file: one object in VATIC's text form.
 
     Args:
@@ -190,7 +191,7 @@ def read_vatic(path) -> tuple[np.ndarray, np.ndarray]:
     return _boxes(boxes, False), ~np.array(lost)
 
 
-def read_labels(path, length: int) -> np.ndarray:
+def read_labels(path: str | pathlib.Path, length: int) -> np.ndarray:
     """Reads whole numbers, one a frame: flags, cover, anchors.
 
     Args:

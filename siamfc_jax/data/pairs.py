@@ -1,33 +1,33 @@
 """Turns sequences into batches of patch pairs, on the host.
 
-Pair `i` of a run is a pure function of the seed and of `i`: whoever knows how many
-pairs were seen knows where to go on, on any number of hosts and workers.
-training/vid_get_random_batch.m of the authors.
+Pair `i` of a run is a pure function of the seed and of `i`. So the number of pairs seen
+is all that a resumed run needs, on any number of hosts and workers.
+Source: training/vid_get_random_batch.m of the authors.
 """
 
 import contextlib
 import hashlib
 import signal
+from collections.abc import Iterator
 
-import cv2
 import grain
 import numpy as np
 from absl import flags
 
 from siamfc_jax import signals
+from siamfc_jax.data.patches import cut_patch
 from siamfc_jax.data.sequences import Sequence
-from siamfc_jax.geometry import EXEMPLAR_SIZE, PATCH_SIZE
-
-CONTEXT = 0.5  # of a patch; the tracker's default
 
 
-def usable_frames(sequence: Sequence):
+def usable_frames(sequence: Sequence) -> np.ndarray:
     """Returns the indices i64[n] of frames whose object is there and has a size."""
     sizes = np.nan_to_num(sequence.boxes[:, 2:])
     return np.flatnonzero(sequence.visible & (sizes > 0).all(axis=1))
 
 
-def sample_frames(rng, numbers, *, max_gap):
+def sample_frames(
+    rng: np.random.Generator, numbers: np.ndarray, *, max_gap: int
+) -> tuple[int, int]:
     """Draws an exemplar frame and a search frame near it.
 
     The exemplar is uniform, the search uniform among the other frames at most
@@ -47,38 +47,6 @@ def sample_frames(rng, numbers, *, max_gap):
     return exemplar, int(rng.choice(near)) if len(near) else exemplar
 
 
-def patch_scale(box):
-    """Returns how many pixels of its patch one pixel of the image gives, for a box f32[4]."""
-    width, height = box[2:]
-    margin = CONTEXT * (width + height)
-    return EXEMPLAR_SIZE / np.sqrt((width + margin) * (height + margin))
-
-
-def cut_patch(image, box):
-    """Cuts the square around an object at the scale of a search crop, with a margin.
-
-    Args:
-      image: u8[H, W, 3].
-      box: f32[4] `[x, y, w, h]` in image pixels.
-
-    Returns:
-      u8[319, 319, 3], the object's centre in its middle, mean colour outside the image.
-    """
-    scale = patch_scale(box)
-    center = box[:2] + box[2:] / 2
-    # warpAffine counts from pixel centres: frame pixel i lies at i + .5 of our coordinates.
-    shift = PATCH_SIZE / 2 - scale * (center - 0.5) - 0.5
-    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    return cv2.warpAffine(
-        image,
-        matrix,
-        (PATCH_SIZE, PATCH_SIZE),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=cv2.mean(image)[:3],
-    )
-
-
 class PairSource:
     """All pairs of a run, by index.
 
@@ -86,11 +54,11 @@ class PairSource:
     frames, so that long tracks count more but do not drown the others.
     """
 
-    def __init__(self, sequences, weights, *, seed: int, max_gap: int):
+    def __init__(self, sequences: list[Sequence], weights, *, seed: int, max_gap: int):
         """Prepares the draw.
 
         Args:
-          sequences: of `Sequence`.
+          sequences: to draw from.
           weights: f[n], one a sequence, not negative.
           seed: of every draw.
           max_gap: largest distance in frames within a pair.
@@ -114,8 +82,8 @@ class PairSource:
         """Returns a digest of all that decides which pairs are drawn and where they are cut."""
         digest = hashlib.sha256(self.cumulative.tobytes())
         for sequence, usable in zip(self.sequences, self.usable, strict=True):
-            for part in (sequence.boxes, sequence.frame_numbers, usable):
-                digest.update(np.ascontiguousarray(part).tobytes())
+            for values in (sequence.boxes, sequence.frame_numbers, usable):
+                digest.update(np.ascontiguousarray(values).tobytes())
             digest.update(sequence.name.encode())
         return digest.hexdigest()[:16]
 
@@ -141,11 +109,20 @@ class PairSource:
         }
 
 
-def batches(source: PairSource, *, batch_size, start, stop, host=0, hosts=1, workers=0):
+def batches(
+    source: PairSource,
+    *,
+    batch_size: int,
+    start: int,
+    stop: int,
+    host: int = 0,
+    hosts: int = 1,
+    workers: int = 0,
+) -> Iterator[dict]:
     """Yields the batches of steps `start` to `stop`, of this host's share.
 
     Args:
-      source: of the pairs.
+      source: gives pair `i` of the run.
       batch_size: pairs a step over all hosts.
       start: first step.
       stop: first step not to be made.
@@ -155,7 +132,7 @@ def batches(source: PairSource, *, batch_size, start, stop, host=0, hosts=1, wor
         same with any number.
 
     Returns:
-      Iterator, to be closed, of dicts as of `PairSource` with a leading axis
+      Iterator, to be closed, of dicts with the entries of a pair, their leading axis
       batch_size / hosts.
     """
     places = np.arange(batch_size // hosts) + host * (batch_size // hosts)
@@ -175,7 +152,7 @@ def batches(source: PairSource, *, batch_size, start, stop, host=0, hosts=1, wor
         iterable = iterable.mp_prefetch(options, worker_init_fn=_depend_on_parent)
     with contextlib.closing(iter(iterable)) as iterator:
         for batch in iterator:
-            # Copies: what workers share of their memory is theirs again at once.
+            # Copy: grain reuses the workers' shared memory once the next batch is asked for.
             yield {key: np.array(value) for key, value in batch.items()}
 
 

@@ -7,14 +7,18 @@ listing the tracks reads no record.
 """
 
 import functools
+import io
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from siamfc_jax.data.sequences import Sequence, read_got10k
+from siamfc_jax.data import layouts
+from siamfc_jax.data.sequences import Sequence
+from siamfc_jax.files import write_whole
+from siamfc_jax.images import read_rgb
 
 INDEX_NAME = "tracks.npz"
 REPORT_NAME = "report.json"
@@ -28,7 +32,7 @@ class Index(NamedTuple):
       lengths: i64[N] frames of each track.
       boxes: f32[F, 4] in pixels of the stored image.
       frame_numbers: i64[F] in the source video.
-      occluded, generated: bool[F], see `curation.Track`.
+      occluded, generated: bool[F], see `annotations.Track`.
     """
 
     names: np.ndarray
@@ -41,18 +45,20 @@ class Index(NamedTuple):
     generated: np.ndarray
 
 
-def save_index(path, index: Index) -> None:
-    """Writes an index file."""
-    np.savez(path, **index._asdict())
+def save_index(path: str | pathlib.Path, index: Index) -> None:
+    """Writes an index file, whole or not at all."""
+    content = io.BytesIO()
+    np.savez(content, **index._asdict())
+    write_whole(path, content.getvalue())
 
 
-def load_index(path) -> Index:
+def load_index(path: str | pathlib.Path) -> Index:
     """Reads what `save_index` wrote."""
     with np.load(path) as arrays:
         return Index(*(arrays[name] for name in Index._fields))
 
 
-def join_indexes(indexes) -> Index:
+def join_indexes(indexes: Iterable[Index]) -> Index:
     """Returns the index of sets of records laid end to end."""
     return Index(*(np.concatenate(parts) for parts in zip(*indexes, strict=True)))
 
@@ -69,7 +75,11 @@ class RecordFrames:
     def __len__(self):
         return len(self.numbers)
 
-    def encoded(self, index) -> bytes:
+    def name(self, index: int) -> str:
+        """Returns what to call frame `index` in messages."""
+        return f"record {self.numbers[index]} of {self.folder}"
+
+    def encoded(self, index: int) -> bytes:
         """Returns the stored bytes of frame `index`."""
         return _open_records(self.folder, self.split, os.getpid())[self.numbers[index]]["image"]
 
@@ -77,8 +87,7 @@ class RecordFrames:
         """Returns frame `index`, u8[H, W, 3] in RGB order; of a slice, the frames in it."""
         if isinstance(index, slice):
             return RecordFrames(self.folder, self.split, self.numbers[index])
-        data = np.frombuffer(self.encoded(index), np.uint8)
-        return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        return read_rgb(self.encoded(index), name=self.name(index))
 
 
 @functools.cache
@@ -90,7 +99,7 @@ def _open_records(folder: str, split: str, process: int):
     return builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
 
 
-def find_prepared(path) -> pathlib.Path:
+def find_prepared(path: str | pathlib.Path) -> pathlib.Path:
     """Returns the one folder with records and index below a path.
 
     Args:
@@ -99,19 +108,19 @@ def find_prepared(path) -> pathlib.Path:
     Raises:
       ValueError: there is none, or more than one.
     """
-    found = sorted(index.parent for index in pathlib.Path(path).rglob(INDEX_NAME))
+    folders = sorted(index.parent for index in pathlib.Path(path).rglob(INDEX_NAME))
     # A kill in the very last moment leaves a folder incomplete.XXXXXX_NAME.
-    found = [folder for folder in found if "incomplete" not in folder.name]
-    if len(found) != 1:
+    folders = [folder for folder in folders if "incomplete" not in folder.name]
+    if len(folders) != 1:
         raise ValueError(
-            f"{path} holds {len(found)} prepared data sets, expected one; "
-            "name a folder given to python -m siamfc_jax.preparation --output"
+            f"{path} holds {len(folders)} prepared data sets, expected one; "
+            "name a folder given to siamfc prepare --output"
         )
-    return found[0]
+    return folders[0]
 
 
-def read_prepared(path) -> list[Sequence]:
-    """Reads a data set made by `python -m siamfc_jax.preparation`.
+def read_prepared(path: str | pathlib.Path) -> list[Sequence]:
+    """Reads a data set made by `siamfc prepare`.
 
     Args:
       path: the folder given as `--output`.
@@ -144,7 +153,7 @@ def read_prepared(path) -> list[Sequence]:
     ]
 
 
-def read_tracks(path, split: str = "train") -> list[Sequence]:
+def read_tracks(path: str | pathlib.Path, split: str = "train") -> list[Sequence]:
     """Reads what training takes as one source of data.
 
     Args:
@@ -161,8 +170,8 @@ def read_tracks(path, split: str = "train") -> list[Sequence]:
     path = pathlib.Path(path).absolute()
     if not path.is_dir():
         raise ValueError(f"no folder {path}; expected a prepared set, or a folder with list.txt")
-    if (path / split / "list.txt").is_file():
-        return read_got10k(path, split)
-    if (path / "list.txt").is_file():
-        return read_got10k(path.parent, path.name)
+    # Here a video may begin without a box: pairs are drawn from the frames that have one.
+    folders = layouts.list_got10k(path, split) or layouts.list_got10k(path.parent, path.name)
+    if folders:
+        return [layouts.read_got10k_sequence(folder) for folder in folders]
     return read_prepared(path)

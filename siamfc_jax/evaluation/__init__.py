@@ -1,7 +1,9 @@
 """A tracker over benchmarks: runs, result files, official measures, tables and plots.
 
-`benchmarks` is the table of benchmarks, `protocols` the ways to run them, `runner` and
-`batched` run, `metrics` and `vot_measures` count, `reports`, `plots` and `html_report` show.
-`opencv_trackers` are the peers, `adapters` put our tracker into other kits, `tuning` chooses
-settings on validation sets.
+A plan (`plan`) says which tracker runs over which sequences of a benchmark (`benchmarks`) by
+which protocol (`protocols`, `vot_runs`). `execution` tracks, with `runner` or `batched`, and
+leaves files (`results`, `vot_files`). `reports` reads them back, turns them into numbers
+(`metrics`, `measures`, `vot_measures`, `bootstrap`) and shows these (`tables`, `plots`,
+`html_report`). `opencv_trackers` are the peers, `adapters` put our tracker into other kits,
+`tuning` chooses settings on validation sets.
 """

@@ -1,18 +1,9 @@
-"""Our tracker behind the interfaces of the got10k toolkit and of the VOT toolkit.
+"""Our tracker behind the interfaces of the got10k and the VOT toolkit (`siamfc trax`)."""
 
-    python -m siamfc_jax.evaluation.adapters --weights siamfc-small --frame-size 640x480
-
-is a TraX server, the command that the VOT toolkit starts; with `--print-ini` it
-prints the entry for `trackers.ini` instead.
-"""
-
-import argparse
-import sys
-
-import cv2
 import numpy as np
 
 from siamfc_jax.data.groundtruth import upright_boxes
+from siamfc_jax.images import read_rgb
 from siamfc_jax.tracking import loop
 from siamfc_jax.tracking.tracker import Tracker, start, step
 
@@ -21,13 +12,13 @@ def got10k_tracker(weights, *, name: str, one_based: bool):
     """Makes a tracker for got10k's experiments: `ExperimentOTB(...).run(tracker)`.
 
     Args:
-      weights: as of `tracker.Tracker`.
-      name: under which results are kept.
-      one_based: whether the experiment's boxes are: True for OTB, UAV123, LaSOT and
-        the like, False for GOT-10k, VOT, TrackingNet and NfS.
+      weights: name or path of a model.
+      name: of the tracker in the kit's results.
+      one_based: whether the experiment counts the first pixel as 1: True for OTB, UAV123,
+        LaSOT and the like, False for GOT-10k, VOT, TrackingNet and NfS.
 
     Returns:
-      an instance of got10k's `Tracker`, marked deterministic.
+      Tracker of got10k, marked deterministic.
     """
     from got10k.trackers import Tracker as Base  # an extra of the evaluation
 
@@ -50,11 +41,11 @@ def got10k_tracker(weights, *, name: str, one_based: bool):
 def serve(tracker: Tracker) -> None:
     """Answers the VOT toolkit through TraX until it quits.
 
-    Rectangles and polygons are understood; the answer is a rectangle and the score,
-    as the property `confidence`.
+    The toolkit may send rectangles or polygons. The answer is a rectangle, with the score
+    as its property `confidence`.
 
     Args:
-      tracker: ours.
+      tracker: SiamFC, with its weights.
     """
     import trax  # an extra of the evaluation
 
@@ -64,8 +55,7 @@ def serve(tracker: Tracker) -> None:
             request = server.wait()
             if request.type == trax.TraxStatus.QUIT:
                 return
-            image = cv2.imread(request.image["color"].path(), cv2.IMREAD_COLOR)
-            frame = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            frame = read_rgb(request.image["color"].path())
             if request.type == trax.TraxStatus.INITIALIZE:
                 box, score = _box_of(request.objects[0][0]), np.nan
                 tracker.init(frame, box)
@@ -95,40 +85,3 @@ def warm_up(tracker: Tracker, frame_size: tuple[int, int]) -> None:
         first = start(params, frame, box, config=config)
         loop.warm_up(step, params, first.state, first.roi, config=config)
         side *= 2
-
-
-def _size(text):
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT such as 640x480, got {text!r}")
-    return int(width), int(height)
-
-
-def main(argv=None) -> int:
-    """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(description="TraX server for the VOT toolkit")
-    parser.add_argument("--weights", default="siamfc-small", help="name or path of a model")
-    parser.add_argument(
-        "--frame-size", type=_size, action="append", default=[], metavar="WxH",
-        help="compile for frames of this size before the first one comes; may be repeated",
-    )  # fmt: skip
-    parser.add_argument("--print-ini", action="store_true", help="print the entry of trackers.ini")
-    args = parser.parse_args(argv)
-    if args.print_ini:
-        flags = [argument for argument in argv or sys.argv[1:] if argument != "--print-ini"]
-        command = " ".join([sys.executable, "-m", "siamfc_jax.evaluation.adapters", *flags])
-        print(f"[siamfc_jax]\nlabel = SiamFC\nprotocol = trax\ncommand = {command}\ntimeout = 120")
-        return 0
-    try:
-        tracker = Tracker(args.weights)
-        for frame_size in args.frame_size:
-            warm_up(tracker, frame_size)
-        serve(tracker)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -36,24 +36,23 @@ class _Run:
         return self.frames[len(self.steps)]
 
 
-def together(params, runs, *, config, count: int):
+def track_all(params, runs, *, config, count: int):
     """Runs our tracker over several sequences at once, without restarts.
 
-    When one ends the next takes its place. The boxes are those of `evaluation.one_pass`
-    but for rounding; the seconds of a frame are its share of a call.
+    When one ends the next takes its place. The boxes are those of `runner.one_pass` but
+    for rounding; the seconds of a frame are its share of a call.
 
     Args:
-      params: of `tracker.prepare`.
-      runs: (name, sequence, first box or None for the true one), as `protocols.planned`
-        lists them.
+      params: folded network parameters, from `tracker.prepare`.
+      runs: of `runner.Run`, from a protocol without restarts.
       config: TrackerConfig.
       count: how many at once.
 
     Yields:
-      (name, evaluation.Result) of each run when it ends.
+      (name, runner.Result) of each run when it ends.
 
     Raises:
-      ValueError: a first box is none, or a frame cannot be read.
+      ValueError: a first box has no size, or a frame cannot be read.
     """
     waiting, under_way, batch = iter(runs), {}, _Batch(params, config, count)
     with concurrent.futures.ThreadPoolExecutor(count) as readers:
@@ -75,7 +74,7 @@ def together(params, runs, *, config, count: int):
                 run.steps.append(step)
             for slot in [slot for slot, run in under_way.items() if run.ended()]:
                 run = under_way.pop(slot)
-                yield run.name, runner.gather(run.steps)
+                yield run.name, runner.stack_steps(run.steps)
 
 
 class _Batch:

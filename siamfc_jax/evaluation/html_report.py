@@ -7,7 +7,9 @@ import io
 import cv2
 import numpy as np
 
-from siamfc_jax.evaluation import plots, reports
+from siamfc_jax.data.sequences import Sequence
+from siamfc_jax.evaluation import plots, tables
+from siamfc_jax.evaluation.runner import Result
 
 SHOWN = 3  # best and worst sequences
 THUMBNAILS = 5  # frames of each
@@ -27,48 +29,51 @@ img { max-width: 100% }
 """
 
 
-def build(title: str, summaries: dict, runs: dict, *, eao=None) -> str:
-    """Builds the report of one or several trackers.
+def build(title: str, summaries: dict, runs: dict) -> str:
+    """Builds the page of one or several trackers.
 
     Args:
       title: of the page.
-      summaries: tracker -> of `reports.report` or `protocols.report`.
-      runs: sequence name -> runs of the first tracker, shown in pictures; may be empty.
-      eao: run lengths of EAO, where the benchmark has it.
+      summaries: tracker -> its summary, from a protocol's `summarize`.
+      runs: sequence name -> (Result, Sequence) of the first tracker, to be shown in
+        pictures; may be empty.
 
     Returns:
       HTML with all pictures inside.
     """
-    trackers, *others = map(_table, reports.tables(summaries))
-    parts = [f"<h1>{html.escape(title)}</h1>", trackers]
-    drawn = {name: _figure(figure) for name, figure in plots.figures(summaries, eao=eao).items()}
+    all_tables = [_table(text) for text in tables.tables(summaries)]
+    # The tracker's numbers and, of several trackers, their differences come first.
+    several = len(summaries) > 1
+    above, below = all_tables[: 1 + several], all_tables[1 + several :]
+    parts = [f"<h1>{html.escape(title)}</h1>", *above]
+    drawn = {name: _figure(figure) for name, figure in plots.figures(summaries).items()}
     bars = drawn.pop("attributes", None)
     parts.append(f"<div class=pair>{''.join(drawn.values())}</div>")
-    first, found = next(iter(summaries.items()))
+    first, summary = next(iter(summaries.items()))
     if bars:
-        key = plots.attribute_key(found["attributes"])
+        key = plots.attribute_key(summary["attributes"])
         parts += ["<h2>Attributes</h2>", bars, f"<p class=note>{html.escape(key)}</p>"]
     if runs:
         parts.append(f"<h2>Best and worst sequences of {html.escape(first)}</h2>")
         parts.append("<p class=note>Green: true box. Red: the tracker's.</p>")
-        order = sorted(runs, key=lambda name: -found["sequences"][name]["success_auc"])
+        order = sorted(runs, key=lambda name: -summary["sequences"][name]["success_auc"])
         chosen = order if len(order) <= 2 * SHOWN else order[:SHOWN] + order[-SHOWN:]
         for name in chosen:
-            result, sequence = runs[name][0]
-            score = found["sequences"][name]["success_auc"]
+            result, sequence = runs[name]
+            score = summary["sequences"][name]["success_auc"]
             parts.append(f"<h3>{html.escape(name)}: AUC {score:.3f}</h3>")
             parts.append(_picture("jpeg", _jpeg(thumbnails(result, sequence))))
             parts.append(_figure(plots.sequence_plot(result, sequence)))
-    parts += ["<h2>Tables</h2>", *others]
+    parts += ["<h2>Tables</h2>", *below]
     head = f"<meta charset=utf-8><title>{html.escape(title)}</title><style>{_STYLE}</style>"
     return f"<!doctype html><html lang=en>{head}<body>" + "\n".join(parts) + "</body></html>\n"
 
 
-def thumbnails(result, sequence) -> np.ndarray:
+def thumbnails(result: Result, sequence: Sequence) -> np.ndarray:
     """Draws evenly spaced frames side by side, with the true and the found box.
 
     Args:
-      result: `evaluation.Result`.
+      result: of one pass.
       sequence: with frames and true boxes.
 
     Returns:

@@ -1,9 +1,9 @@
 """Numbers from boxes, NumPy only.
 
-Boxes are `[x, y, w, h]`, truth and prediction in the same frame: differences of
-boxes do not care whether the first pixel is 0 or 1. Everything is computed in
-float64. A prediction of NaN says "no object here": it overlaps nothing and lies
-infinitely far away. Frames without a true box are the caller's to leave out.
+Boxes are `[x, y, w, h]`, truth and prediction in the same frame; whether the first pixel is
+0 or 1 makes no difference. Everything is computed in float64. A prediction of NaN says "no
+object here": it overlaps nothing and lies infinitely far away. The caller leaves out frames
+without a true box.
 """
 
 import numpy as np
@@ -41,7 +41,7 @@ def center_error(predicted, truth) -> np.ndarray:
       truth: f[..., 4] boxes.
 
     Returns:
-      f64[...]; NaN where a box is.
+      f64[...]; NaN where a box is NaN.
     """
     return np.linalg.norm(_center_offset(predicted, truth), axis=-1)
 
@@ -57,7 +57,7 @@ def normalized_error(predicted, truth) -> np.ndarray:
       truth: f[..., 4] boxes.
 
     Returns:
-      f64[...]; NaN where a box is.
+      f64[...]; NaN where a box is NaN.
     """
     size = np.maximum(np.asarray(truth, np.float64)[..., 2:], 1)
     return np.linalg.norm(_center_offset(predicted, truth) / size, axis=-1)
@@ -74,7 +74,7 @@ def success_curve(overlaps, thresholds=SUCCESS_THRESHOLDS) -> np.ndarray:
     A perfect tracker reaches 20/21 on average: nothing is above an overlap of 1.
 
     Args:
-      overlaps: f[T] of `iou`.
+      overlaps: f[T], from `iou`.
       thresholds: f[N]; the 21 of OTB, or the 101 of GOT-10k's plot.
 
     Returns:
@@ -90,7 +90,7 @@ def precision_curve(errors, thresholds=PRECISION_THRESHOLDS) -> np.ndarray:
     """Computes the share of frames with an error within each threshold.
 
     Args:
-      errors: f[T] of `center_error`, or of `normalized_error` with
+      errors: f[T], from `center_error`, or from `normalized_error` together with
         `NORMALIZED_THRESHOLDS`.
       thresholds: f[N], pixels 0..50.
 

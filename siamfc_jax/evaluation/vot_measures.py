@@ -1,15 +1,12 @@
-"""The VOT challenges: runs with restarts, their measures and their files.
+"""The measures of the VOT challenges, as the VOT toolkit 0.9 computes them.
 
-Two protocols, as the VOT toolkit 0.9 computes them. *Supervised* (VOT2013 to
-2019): the tracker is started on the first frame; when its box no longer touches
-the true region the frame is a failure and the tracker starts anew five frames
-later. *Multi-start* (VOT2020 to 2022): it is started at every anchor frame and
-runs to the end, or backwards to the beginning, without help.
+Overlaps of regions, rectangles or polygons, are counted in whole pixels. The runs that are
+measured are described in vot_runs.py.
 """
 
 import numpy as np
 
-from siamfc_jax.evaluation.vot_files import FAILED, STARTED, TRACKED
+from siamfc_jax.evaluation.vot_files import FAILED, STARTED, TRACKED, Trajectory
 
 BURN_IN = 10  # frames after a start that accuracy leaves out
 SENSITIVITY = 30  # frames over which "reliability" looks ahead
@@ -17,14 +14,104 @@ LOST_OVERLAP = 0.1  # multi-start: at or below for GRACE frames is a failure
 GRACE = 10
 
 
+def overlaps(trajectory: Trajectory, regions, frame_size: tuple[int, int]) -> np.ndarray:
+    """Computes the overlap of each frame; 0 where there is no box.
+
+    Args:
+      trajectory: of T frames.
+      regions: T true regions, f[4] or f[2 N]; NaN where there is none.
+      frame_size: (width, height).
+
+    Returns:
+      f64[T].
+
+    Raises:
+      ValueError: the lengths differ.
+    """
+    if len(trajectory.codes) != len(regions):
+        raise ValueError(
+            f"{len(trajectory.codes)} frames were tracked, {len(regions)} have a true region"
+        )
+    return np.array(
+        [
+            region_overlap(box, region, frame_size)
+            if code == TRACKED and np.isfinite(box).all() and np.isfinite(region).all()
+            else 0.0
+            for code, box, region in zip(trajectory.codes, trajectory.boxes, regions, strict=True)
+        ]
+    )
+
+
+def region_overlap(region, truth, frame_size: tuple[int, int]) -> float:
+    """Computes intersection over union in pixels of the frame.
+
+    Numbers are rounded first, halves to even. A rectangle covers w x h pixels; a polygon
+    also covers the pixels under its right and lower edges. Two regions that span at most
+    one pixel together count as equal.
+
+    Args:
+      region: f[4] `x, y, w, h`, or the corners f[2 N] `x, y, ...` of a convex polygon.
+      truth: the same.
+      frame_size: (width, height); pixels outside do not count.
+
+    Returns:
+      intersection over union in [0, 1].
+    """
+    a, b = np.round(np.asarray(region, float)), np.round(np.asarray(truth, float))
+    low_a, high_a = _bounds(a)
+    low_b, high_b = _bounds(b)
+    low, high = np.minimum(low_a, low_b), np.maximum(high_a, high_b)
+    if (low >= high).any():
+        return 1.0
+    low, high = np.maximum(low, 0), np.minimum(high, np.asarray(frame_size) - 1)
+    if (low >= high).any():
+        return 0.0
+    (left_a, right_a), (left_b, right_b) = _spans(a, low, high), _spans(b, low, high)
+    both = _count(np.maximum(left_a, left_b), np.minimum(right_a, right_b))
+    either = _count(left_a, right_a) + _count(left_b, right_b) - both
+    return float(both / either) if either else 0.0
+
+
+def _bounds(region):
+    if len(region) == 4:
+        return region[:2], region[:2] + region[2:] - 1
+    corners = region.reshape(-1, 2)  # f[2 N] -> f[N, 2]
+    return corners.min(0), corners.max(0)
+
+
+def _count(left, right):
+    return np.maximum(right - left + 1, 0).sum()
+
+
+def _spans(region, low, high):
+    """Returns the first and last column of a region in each row from low to high."""
+    rows = np.arange(low[1], high[1] + 1)
+    if len(region) == 4:
+        x, y, width, height = region
+        inside = (rows >= y) & (rows < y + height)
+        left = np.where(inside, max(x, low[0]), np.inf)
+        return left, np.where(inside, min(x + width - 1, high[0]), -np.inf)
+    start = region.reshape(-1, 2) - low  # columns are cut towards zero from `low`
+    end, rows = np.roll(start, 1, axis=0), rows[:, None] - low[1]
+    rise = end[:, 1] - start[:, 1]
+    touched = (np.minimum(start[:, 1], end[:, 1]) <= rows) & (
+        rows <= np.maximum(start[:, 1], end[:, 1])
+    )
+    share = (rows - start[:, 1]) / np.where(rise == 0, 1, rise)
+    columns = np.trunc(start[:, 0] + np.where(rise == 0, 0, share * (end[:, 0] - start[:, 0])))
+    left = np.where(touched, columns, np.inf).min(1)
+    right = np.where(touched, columns, -np.inf).max(1)
+    return np.maximum(left, 0) + low[0], np.minimum(right, high[0] - low[0]) + low[0]
+
+
 def accuracy(codes, values) -> float:
     """Computes the mean overlap of a supervised run.
 
-    Frames without a box do not count, nor do the BURN_IN frames from each start.
+    Frames without a box and the BURN_IN frames from each start do not count.
 
     Args:
-      codes: i[T] of the run.
-      values: f[T] of `overlaps`.
+      codes: i[T] of a Trajectory.
+      values: f[T] overlaps, from `overlaps`.
 
     Returns:
       mean overlap, 0 when no frame counts.
@@ -39,8 +126,8 @@ def fragments(codes, values) -> list[tuple[np.ndarray, bool]]:
     """Cuts a supervised run at its failures.
 
     Args:
-      codes: i[T] of the run.
-      values: f[T] of `overlaps`.
+      codes: i[T] of a Trajectory.
+      values: f[T] overlaps, from `overlaps`.
 
     Returns:
       (overlaps from a start up to the failure, or to the end; whether it reached
@@ -61,7 +148,7 @@ def expected_overlap_curve(pieces) -> np.ndarray:
     that reach frame n; a failed one counts as 0 after its failure.
 
     Args:
-      pieces: `fragments` of all runs on all sequences.
+      pieces: the `fragments` of all runs on all sequences.
 
     Returns:
       f64[longest fragment]; entry 0 is 0.
@@ -82,8 +169,8 @@ def expected_average_overlap(curve, low: int, high: int) -> float:
     """Computes EAO, the mean of the curve from `low` to `high`, both included.
 
     Args:
-      curve: f[N] of `expected_overlap_curve` or `multi_start_curve`.
-      low: first run length, see benchmarks.BENCHMARKS.
+      curve: f[N], from `expected_overlap_curve` or `multi_start_report`.
+      low: first run length; benchmarks.BENCHMARKS has those of each year.
       high: last run length.
 
     Returns:
@@ -144,11 +231,11 @@ def supervised_report(runs: dict, *, low: int, high: int) -> dict:
 def progress(values, present) -> int:
     """Returns the number of frames before a multi-start run is lost.
 
-    Lost means: an overlap of at most LOST_OVERLAP for GRACE frames in a row in
-    which the object is present. The start counts, its overlap is 0.
+    A run is lost where the overlap is at most LOST_OVERLAP for GRACE frames in a row in
+    which the object is present. The start counts among them, with an overlap of 0.
 
     Args:
-      values: f[T] of `overlaps`.
+      values: f[T] overlaps, from `overlaps`.
       present: bool[T].
     """
     grace = GRACE
@@ -162,11 +249,11 @@ def progress(values, present) -> int:
 def multi_start_curve(pieces, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Computes the expected overlap curve of one sequence, multi-start protocol.
 
-    Beyond its end a lost run counts with its sum over n - 1 frames, as in the
+    Beyond its end, a lost run counts with its sum of overlaps divided by n - 1, as in the
     toolkit's `compute_eao_partial`.
 
     Args:
-      pieces: (overlaps, 0 after a loss; whether it was tracked to the end) by anchor.
+      pieces: one (overlaps, 0 after a loss; whether it was tracked to the end) an anchor.
       length: number of entries.
 
     Returns:

@@ -4,8 +4,8 @@ f(z, x) = gamma * phi(z) (*) phi(x) + b: `embed` is phi, `cross_correlate` is (*
 `adjust` is the rest. Bertinetto et al. 2016, section 2 and table 1;
 training/vid_create_net.m and training/make_siameseFC.m of the authors.
 
-`variables` is what Flax calls by that name: `{"params": ..., "batch_stats": ...}`,
-or after `fold_batch_norm` `{"params": ...}` alone.
+`variables` is what Flax calls by that name: `{"params": ..., "batch_stats": ...}`, or
+`{"params": ...}` alone after `fold_batch_norm`.
 """
 
 import functools
@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+from jax.typing import ArrayLike
 
 from siamfc_jax.config import ModelConfig
 from siamfc_jax.geometry import EXEMPLAR_SIZE
@@ -30,7 +31,9 @@ BATCH_NORM_RATE = 0.05  # of the running statistics (vid_create_net.m)
 
 def channels(config: ModelConfig) -> tuple[int, ...]:
     """Returns the output channels of the five layers, each even for its two groups."""
-    return tuple(2 * max(1, round(count * config.width / 2)) for count in CHANNELS)
+    return config.channels or tuple(
+        2 * max(1, round(count * config.width / 2)) for count in CHANNELS
+    )
 
 
 def _convolve(
@@ -90,13 +93,14 @@ class Embedding(nn.Module):
                     name=f"bn{layer}",
                 )(features)
             if layer <= 2:
-                # Before the rectifier, which commutes and so works on a quarter of the values.
+                # Pooling and the rectifier commute; in this order the rectifier has a quarter of
+                # the values to work on.
                 features = max_pool(features)
             features = nn.relu(features)
         return features
 
 
-def init_variables(key, *, config: ModelConfig):
+def init_variables(key: jax.Array, *, config: ModelConfig) -> dict:
     """Returns fresh variables of the network.
 
     Args:
@@ -106,14 +110,23 @@ def init_variables(key, *, config: ModelConfig):
     Returns:
       `{"params": {conv1.., bn1.., adjust}, "batch_stats": {bn1..}}`.
     """
-    images = jnp.zeros((1, EXEMPLAR_SIZE, EXEMPLAR_SIZE, 3))
-    variables = jax.jit(Embedding(channels(config), config.first_kernel).init)(key, images)
+    if isinstance(key, jax.core.Tracer):  # in `jax.eval_shape` and the like
+        return _init_variables(key, config)
+    # LLVM's level 3, the default, takes 12 times as long as level 2 for JAX's random bits: seconds
+    # for code that runs once.
+    options = {"xla_backend_optimization_level": 2}
+    return jax.jit(_init_variables, static_argnums=1, compiler_options=options)(key, config)
+
+
+def _init_variables(key, config):
+    images = jax.ShapeDtypeStruct((1, EXEMPLAR_SIZE, EXEMPLAR_SIZE, 3), jnp.float32)
+    variables = Embedding(channels(config), config.first_kernel).lazy_init(key, images)
     adjust_params = {"gain": jnp.float32(GAIN), "bias": jnp.float32(0)}
     return {**variables, "params": {**variables["params"], "adjust": adjust_params}}
 
 
 def _apply(variables, images, *, dtype=jnp.float32, axis_name=None, **keywords):
-    # The shapes of the kernels say which network it is.
+    # The shapes of the kernels determine the network.
     params = {name: value for name, value in variables["params"].items() if name != "adjust"}
     kernels = [params[f"conv{layer}"]["kernel"] for layer in range(1, 6)]
     embedding = Embedding(
@@ -126,7 +139,7 @@ def _apply(variables, images, *, dtype=jnp.float32, axis_name=None, **keywords):
     return embedding.apply({**variables, "params": params}, images, **keywords)
 
 
-def embed(variables, images):
+def embed(variables: dict, images: ArrayLike) -> jax.Array:
     """Embeds images with the stored batch statistics.
 
     Args:
@@ -138,23 +151,30 @@ def embed(variables, images):
     """
     return lax.platform_dependent(
         images,
-        # One by one through all layers, so that their values stay in the cache.
+        # Each image goes through all layers before the next one, so that its values stay in the
+        # cache.
         cpu=functools.partial(lax.map, lambda image: _apply(variables, image[None])[0]),
         default=functools.partial(_apply, variables),
     )
 
 
-def embed_train(variables, images, *, dtype=jnp.float32, axis_name=None):
+def embed_train(
+    variables: dict,
+    images: ArrayLike,
+    *,
+    dtype: jnp.dtype = jnp.float32,
+    axis_name: str | None = None,
+) -> tuple[jax.Array, dict]:
     """Embeds images with the statistics of this batch, and updates the stored ones.
 
-    The exemplars and the searches of a batch are normalised apart, as in the two
-    streams of the authors; the running statistics take one update from each call.
+    The exemplars and the searches of a batch are normalised separately, as in the authors'
+    two streams; each call updates the running statistics once.
 
     Args:
-      variables: as of `init_variables`.
+      variables: parameters and running statistics.
       images: f32[B, H, W, 3], RGB, 0..255.
       dtype: of the computation, float32 or bfloat16.
-      axis_name: of the devices whose batches are normalised together.
+      axis_name: `pmap` axis of the devices whose batches are normalised together.
 
     Returns:
       (features [B, h, w, C] of `dtype`, new batch_stats).
@@ -175,7 +195,7 @@ def _check_features(exemplar, search):
         )
 
 
-def cross_correlate(exemplar, search):
+def cross_correlate(exemplar: ArrayLike, search: ArrayLike) -> jax.Array:
     """Slides each exemplar over its own search features.
 
     Element b of `exemplar` meets element b of `search` only. No padding, stride 1;
@@ -194,11 +214,12 @@ def cross_correlate(exemplar, search):
     _check_features(exemplar, search)
     if len(exemplar) != len(search):
         raise ValueError(f"got {len(exemplar)} exemplars for {len(search)} searches, need as many")
+    # Batches of one each, [B, 1, ...]: [B, 1, 1, R, R] -> [B, R, R]
     return jax.vmap(correlate)(exemplar[:, None], search[:, None])[:, 0, 0]
 
 
-def cross_correlate_all(exemplar, search):
-    """Slides every exemplar over every search; otherwise as `cross_correlate`.
+def cross_correlate_all(exemplar: ArrayLike, search: ArrayLike) -> jax.Array:
+    """Slides every exemplar over every search; otherwise the same as `cross_correlate`.
 
     Args:
       exemplar: f32[N, h, w, C].
@@ -214,17 +235,17 @@ def cross_correlate_all(exemplar, search):
     return correlate(exemplar, search)
 
 
-def adjust(variables, response):
+def adjust(variables: dict, response: ArrayLike) -> jax.Array:
     """Returns logits gamma * response + b, of the shape of `response`."""
     gain_and_bias = variables["params"]["adjust"]
     return gain_and_bias["gain"] * response + gain_and_bias["bias"]
 
 
-def fold_batch_norm(variables):
+def fold_batch_norm(variables: dict) -> dict:
     """Folds batch normalisation into the convolutions, for tracking.
 
     Args:
-      variables: as of `init_variables`; folded ones are returned unchanged.
+      variables: with batch normalisation; folded variables are returned unchanged.
 
     Returns:
       `{"params": {conv1.., adjust}}` with which `embed` gives the same features.
@@ -247,15 +268,15 @@ def fold_batch_norm(variables):
     return {"params": folded}
 
 
-def unfold_batch_norm(variables, images):
+def unfold_batch_norm(variables: dict, images: ArrayLike) -> dict:
     """Puts batch normalisation back into folded variables, for training.
 
-    What `fold_batch_norm` took apart cannot be told from the sums; any normalisation that
-    changes nothing will do, so its statistics are those of `images`.
+    The original statistics cannot be recovered from folded kernels. A normalisation with the
+    statistics of `images`, which its scale and shift undo, leaves the features unchanged.
 
     Args:
-      variables: `{"params"}` of `fold_batch_norm`.
-      images: f32[B, H, W, 3] like those of the training.
+      variables: folded variables, `{"params"}`.
+      images: f32[B, H, W, 3] like those of the coming training.
 
     Returns:
       `{"params", "batch_stats"}` with which `embed` gives the same features, and

@@ -1,11 +1,11 @@
-"""Files of PyTorch, read without PyTorch.
+"""Reads PyTorch's files without PyTorch.
 
-`torch.save` writes a pickle beside the bytes of the tensors. The pickle is read by a
-reader that knows dicts and tensors and refuses every other class or function, so that
-a file from anywhere can be opened.
+`torch.save` writes a pickle and the bytes of the tensors. The unpickler here knows dicts and
+tensors and refuses every other class and function, so that no file can run code.
 """
 
 import collections
+import pathlib
 import pickle
 import zipfile
 from typing import NamedTuple
@@ -20,17 +20,17 @@ _STORAGES = {
 }
 
 
-def read_state_dict(path) -> dict:
+def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """Reads the tensors of a `state_dict`.
 
     Args:
-      path: what `torch.save` wrote, before version 1.6 or since.
+      path: file written by `torch.save`, of PyTorch before or after version 1.6.
 
     Returns:
       name -> array, in the order of the file.
 
     Raises:
-      ValueError: the file is damaged, or holds something else than named tensors.
+      ValueError: the file is damaged, or does not hold named tensors.
     """
     with open(path, "rb") as file:
         try:
@@ -67,7 +67,7 @@ def _read_legacy(file):
 
 
 class _Tensor(NamedTuple):
-    """Where a tensor lies: in the storage `key`, of which it takes every `strides` element."""
+    """Where a tensor lies: its storage, and offset and strides in elements of it."""
 
     key: str
     dtype: np.dtype
@@ -77,7 +77,7 @@ class _Tensor(NamedTuple):
 
     def read(self, storages):
         size = self.dtype.itemsize
-        # NumPy refuses what does not lie within the storage.
+        # NumPy raises an error if the tensor does not lie within the storage.
         return np.ndarray(
             self.shape,
             self.dtype,

@@ -1,47 +1,46 @@
-"""Weights from elsewhere as model folders: foreign ones, and those of a training run.
+"""Weights from elsewhere: a MatConvNet `.mat`, a `.pth` of siamfc-pytorch, a `.npz`.
 
-    python -m siamfc_jax.network.weights SOURCE OUTPUT_DIR
-
-SOURCE is a MatConvNet `.mat` of the authors, a `.pth` of siamfc-pytorch, or a `.npz` of
-folded layers; docs/weights.md says what each holds. All three are read without the
-program that wrote them, and none can run code. Or it is whatever `track.py --weights`
-takes, such as the `--workdir` of a run. Tracker settings given as flags stay with the weights.
+docs/weights.md says what each holds. All three are read without the program that wrote
+them, and none can run code. `siamfc convert` is the command.
 """
 
-import argparse
 import pathlib
-import sys
 import zipfile
 
 import numpy as np
 
-from siamfc_jax import config
 from siamfc_jax.config import ModelConfig, TrackerConfig
 from siamfc_jax.network import model
-from siamfc_jax.network.checkpoints import Model, load_model, save_model
+from siamfc_jax.network.saved_models import Model, load_model
 from siamfc_jax.network.torch_files import read_state_dict
 
-# Of the paper's network. CFNet's baseline-conv5 has the same layers, but another stride.
+# Strides of the paper's network. CFNet's baseline-conv5 has the same layers with other strides.
 _STRIDES = {"conv1": 2, "pool1": 2, "conv2": 1, "pool2": 2, "conv3": 1, "conv4": 1, "conv5": 1}
 
 
 def _normalization(scale, shift, mean, var, *, epsilon):
-    """Returns (params, batch_stats) that normalise with our epsilon as these do with theirs."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # `_assemble` refuses what comes of it
+    """Returns (params, batch_stats) that do with our epsilon what these do with theirs."""
+    # `_assemble` refuses values that are not finite.
+    with np.errstate(divide="ignore", invalid="ignore"):
         scale = scale * np.sqrt((var + model.BATCH_NORM_EPSILON) / (var + epsilon))
     return {"scale": scale, "bias": shift}, {"mean": mean, "var": var}
 
 
 def _assemble(path, convolutions, norms, *, gain, bias):
-    """Checks layers against the network, and joins them to a model."""
+    """Checks the layers against the network and makes a model of them."""
     if len(convolutions) != 5 or len(norms) not in (0, 4):
         raise ValueError(
             f"{path} has {len(convolutions)} convolutions and {len(norms)} batch normalisations, "
             "expected 5 and 4"
         )
-    depth = np.atleast_1d(convolutions[0]["kernel"]).shape[-1]
-    network = ModelConfig(width=min(1.0, depth / model.CHANNELS[0]))
-    outputs = model.channels(network)
+    outputs = tuple(np.atleast_1d(layer["kernel"]).shape[-1] for layer in convolutions)
+    try:
+        network = ModelConfig(channels=outputs)
+    except ValueError as error:
+        raise ValueError(f"{path} is another network than the paper's: {error}") from error
+    by_width = ModelConfig(width=min(1.0, outputs[0] / model.CHANNELS[0]))
+    if model.channels(by_width) == outputs:
+        network = by_width
     inputs = (3, *outputs[:-1])
     params, batch_stats = {"adjust": {"gain": gain, "bias": bias}}, {}
     for index, layer in enumerate(convolutions):
@@ -70,20 +69,20 @@ def _assemble(path, convolutions, norms, *, gain, bias):
     return Model(variables, network, TrackerConfig())
 
 
-def from_matconvnet(path) -> Model:
+def from_matconvnet(path: str | pathlib.Path) -> Model:
     """Reads a network of the authors (2016-08-17.net.mat and the like).
 
-    Kernels are H x W x C x N, as ours. The moments of batch normalisation are mean
-    and sqrt(variance + epsilon), so nothing is to be added to them (vl_nnbnorm.m).
+    Kernels are H x W x C x N, like ours. The moments of batch normalisation are mean and
+    sqrt(variance + epsilon), so no epsilon is added when they are used (vl_nnbnorm.m).
 
     Args:
-      path: MATLAB file up to version 7, with a DagNN saved as the structure `net`.
+      path: MATLAB file of version 7 or older that holds a DagNN as the structure `net`.
 
     Returns:
       The model.
 
     Raises:
-      ValueError: not such a file, or a network of other strides or shapes.
+      ValueError: the file is not of this kind, or the network has other strides or shapes.
     """
     blocks, params = _read_matlab(path)
     _check_strides(path, blocks)
@@ -106,7 +105,7 @@ def from_matconvnet(path) -> Model:
 
 def _read_matlab(path):
     """Returns the blocks of a DagNN by the names of their layers, and its parameters by name."""
-    import scipy.io  # here, as tracking does without it
+    import scipy.io  # imported here because tracking does not need it
 
     try:
         net = scipy.io.loadmat(path)["net"][0, 0]
@@ -114,7 +113,7 @@ def _read_matlab(path):
         params = {str(param["name"].item()): param["value"] for param in net["params"].ravel()}
     except NotImplementedError as error:
         raise ValueError(f"{path} is of MATLAB 7.3; save it again with -v7") from error
-    except Exception as error:  # scipy has no name for all that may be wrong with a file
+    except Exception as error:  # scipy raises many types of errors for a damaged file
         raise ValueError(
             f"{path} holds no MatConvNet network ({error}); expected a structure net with layers "
             "and params"
@@ -125,7 +124,7 @@ def _read_matlab(path):
 def _check_strides(path, blocks):
     missing = set(_STRIDES)
     for name, block in blocks.items():
-        layer = name.split("_")[-1]  # without the prefix of its stream
+        layer = name.split("_")[-1]  # names begin with the stream, a_ or b_
         if layer not in _STRIDES:
             continue
         missing.discard(layer)
@@ -140,20 +139,20 @@ def _check_strides(path, blocks):
         raise ValueError(f"{path} has no layer {min(missing)}, it has {', '.join(blocks)}")
 
 
-def from_pytorch(path) -> Model:
+def from_pytorch(path: str | pathlib.Path) -> Model:
     """Reads a `state_dict` of siamfc-pytorch, without PyTorch.
 
-    Layers are known by their order and shapes, so that the names of older versions,
-    or of `nn.DataParallel`, do as well. The gain is 1e-3, and there is no b.
+    Layers are recognised by their order and shapes, not by name, because names differ between
+    versions and with `nn.DataParallel`. The gain is 1e-3, and b is 0.
 
     Args:
-      path: what `torch.save` wrote, before version 1.6 or since.
+      path: file written by `torch.save`, of PyTorch before or after version 1.6.
 
     Returns:
       The model.
 
     Raises:
-      ValueError: not such a file, or a network of other shapes.
+      ValueError: the file is not of this kind, or the network has other shapes.
     """
     layers = {}
     for name, array in read_state_dict(path).items():
@@ -161,7 +160,7 @@ def from_pytorch(path) -> Model:
         layers.setdefault(prefix, {})[key] = array
     try:
         convolutions = [
-            # O I H W -> H W I O
+            # [O, I, H, W] -> [H, W, I, O]
             {"kernel": layer["weight"].transpose(2, 3, 1, 0), "bias": layer["bias"]}
             for layer in layers.values()
             if layer["weight"].ndim == 4
@@ -179,7 +178,7 @@ def from_pytorch(path) -> Model:
     return _assemble(path, convolutions, norms, gain=model.GAIN, bias=0.0)
 
 
-def from_arrays(path) -> Model:
+def from_arrays(path: str | pathlib.Path) -> Model:
     """Reads folded layers.
 
     Args:
@@ -190,7 +189,7 @@ def from_arrays(path) -> Model:
       The model, without batch normalisation.
 
     Raises:
-      ValueError: not such a file, or a network of other shapes.
+      ValueError: the file is not of this kind, or the network has other shapes.
     """
     try:
         with np.load(path) as arrays:
@@ -219,7 +218,7 @@ def read_weights(source: pathlib.Path) -> Model:
     """Reads weights of any origin.
 
     Args:
-      source: a file with one of the endings of READERS, or what `checkpoints.load_model` takes.
+      source: a file with one of the endings of READERS, or a source of `load_model`.
 
     Returns:
       The model.
@@ -234,27 +233,3 @@ def read_weights(source: pathlib.Path) -> Model:
     if not source.is_file():
         raise ValueError(f"no file {source}")
     return READERS[source.suffix](source)
-
-
-def main(argv=None) -> int:
-    """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("source", metavar="SOURCE", type=pathlib.Path, help="file, run or model")
-    parser.add_argument("output", metavar="OUTPUT_DIR", help="folder of the model to be written")
-    config.add_arguments(parser, TrackerConfig)
-    args = parser.parse_args(argv)
-    try:
-        loaded = read_weights(args.source)
-        settings = config.from_arguments(loaded.tracker_config, args)
-        save_model(args.output, loaded._replace(tracker_config=settings))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"wrote {args.output}; track with --weights {args.output}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

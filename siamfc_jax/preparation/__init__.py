@@ -1,5 +1,5 @@
 """A published data set in, a prepared one out: checked, cut to crops and stored.
 
-`python -m siamfc_jax.preparation` is the command. `video_sets` and `image_sets` read what was
+`siamfc prepare` is the command. `video_sets` and `image_sets` read what was
 published, `curation` checks and cuts, `shards` and `builder` store.
 """

@@ -18,6 +18,7 @@ import shutil
 import tensorflow_datasets as tfds
 
 from siamfc_jax.data import prepared
+from siamfc_jax.files import write_whole
 from siamfc_jax.preparation import shards
 from siamfc_jax.preparation.video_sets import READERS
 
@@ -66,7 +67,7 @@ class ObjectCrops(tfds.core.dataset_builder.FileReaderBuilder):
         counts = [report.frames for report in reports]
         self._take_over([(j.stem, n) for j, n in zip(jobs, counts, strict=True) if n])
         text = json.dumps({"settings": self.settings, "report": report._asdict()}, indent=2)
-        (pathlib.Path(self.data_dir) / prepared.REPORT_NAME).write_text(text, encoding="utf-8")
+        write_whole(pathlib.Path(self.data_dir) / prepared.REPORT_NAME, text)
 
     def _take_over(self, stems: list):
         """Moves shards, (stem, number of records) each, to where tensorflow-datasets reads them."""
@@ -84,11 +85,19 @@ class ObjectCrops(tfds.core.dataset_builder.FileReaderBuilder):
         self.info.set_splits(tfds.core.SplitDict([info]))
 
 
-def prepare(dataset: str, source, output, *, split: str | None, workers: int, as_is: bool):
+def prepare(
+    dataset: str,
+    source: str | pathlib.Path,
+    output: str | pathlib.Path,
+    *,
+    split: str | None,
+    workers: int,
+    as_is: bool,
+) -> tuple[pathlib.Path, shards.Report]:
     """Makes a prepared set, or finds it made by an earlier call.
 
     Args:
-      dataset: key of `datasets.READERS`.
+      dataset: key of `video_sets.READERS`.
       source: folder of the published set.
       output: folder that is to hold this one prepared set.
       split: part of the published set, None for the usual one.
@@ -116,7 +125,7 @@ def prepare(dataset: str, source, output, *, split: str | None, workers: int, as
         settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
         if settings != builder.settings:
             raise ValueError(f"{output} holds {settings}; choose another --output or remove it")
-    with contextlib.redirect_stdout(None):  # it speaks of downloads, of which there are none
+    with contextlib.redirect_stdout(None):  # tfds prints of downloads, of which there are none
         builder.download_and_prepare(
             download_dir=output / STAGING_NAME,
             download_config=tfds.download.DownloadConfig(manual_dir=source),

@@ -1,7 +1,7 @@
 """Checks annotated boxes and cuts the patch around each object: the paper's curation.
 
-Training cuts its crops out of these patches, so they are what `pairs.cut_patch`
-gives: the search crop of the paper, section 3.4, with a margin for random shifts.
+Training cuts its crops out of these patches: the search crop of the paper, section 3.4,
+with a margin for random shifts, as `patches.cut_patch` gives it.
 """
 
 import collections
@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from siamfc_jax.data.annotations import Track
-from siamfc_jax.data.pairs import cut_patch, patch_scale
-from siamfc_jax.geometry import PATCH_SIZE
+from siamfc_jax.data.patches import cut_patch, patch_box
+from siamfc_jax.images import read_rgb
 
 JPEG_QUALITY = 92  # save_crops.m has 90; a little more, as these are decoded from JPEG already
 MIN_SIDE = 4  # px: a shorter object would be magnified into a blur
@@ -26,6 +26,7 @@ REASONS = (
     "degenerate",
     "missing image",
     "corrupt image",
+    "other size than annotated",
     "outside",
     "too small",
     "over 90 % of the frame",
@@ -44,7 +45,7 @@ class Crop(NamedTuple):
     box: np.ndarray
 
 
-def box_flaw(box, frame_size) -> str:
+def box_flaw(box: np.ndarray, frame_size: tuple[int, int]) -> str:
     """Says why a box cannot be learned from.
 
     Args:
@@ -69,43 +70,59 @@ def box_flaw(box, frame_size) -> str:
     return ""
 
 
-@functools.lru_cache(maxsize=1)  # the objects of one frame come one after another
-def _decode(data: bytes):
-    """Returns a BGR frame, or None where the bytes are no whole image."""
-    # A JPEG without an end (FF D9) after its scan (FF DA): OpenCV 4 makes up the rest in grey.
-    if data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-        return None
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # no byte at all, or a header that claims an absurd size
-        return None
+_decode = functools.lru_cache(maxsize=1)(read_rgb)  # objects of one frame follow one another
 
 
-def _curate_frame(track: Track, index: int, *, as_is: bool):
+class _Unreadable(NamedTuple):
+    """Why a frame has no crop, and which file is to blame."""
+
+    reason: str
+    message: str
+
+
+def _curate_frame(track: Track, index: int, *, as_is: bool) -> Crop | _Unreadable | str:
     """Returns a Crop, or the reason why there is none."""
     sequence = track.sequence
     if track.flaw:
         return track.flaw
     if not sequence.visible[index]:
         return "absent"
+    name = sequence.frames.name(index)
     try:
         data = sequence.frames.encoded(index)
-    except (OSError, ValueError):  # ValueError: no file can have such a name
-        return "missing image"
-    frame = _decode(data)
-    if frame is None:
-        return "corrupt image"
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+        reason = getattr(error, "strerror", None) or error
+        return _Unreadable("missing image", f"cannot read image {name} ({reason})")
+    try:
+        frame = _decode(data, name=name)
+        if track.frame_size not in (None, _size(frame)):
+            # Annotated as stored, without the rotation that the camera noted?
+            frame = _decode(data, name=name, turn=False)
+            if as_is or track.frame_size != _size(frame):
+                return _Unreadable("other size than annotated", _contradiction(track, name, frame))
+    except ValueError as error:
+        return _Unreadable("corrupt image", str(error))
     box = sequence.boxes[index]
-    flaw = box_flaw(box, (frame.shape[1], frame.shape[0]))
+    flaw = box_flaw(box, _size(frame))
     if flaw or as_is:
         return flaw or Crop(data, box)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    _, encoded = cv2.imencode(".jpg", cut_patch(frame, box), quality)
-    size = box[2:] * patch_scale(box)
-    return Crop(encoded.tobytes(), np.concatenate([PATCH_SIZE / 2 - size / 2, size]))
+    patch = cv2.cvtColor(cut_patch(frame, box), cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".jpg", patch, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return Crop(encoded.tobytes(), patch_box(box))
 
 
-def curate(tracks: list[Track], *, as_is: bool):
+def _size(frame):
+    return frame.shape[1], frame.shape[0]
+
+
+def _contradiction(track, name, frame):
+    sizes = [f"{width} x {height}" for width, height in (_size(frame), track.frame_size)]
+    return f"{name} has {sizes[0]} pixels without rotation, its annotation says {sizes[1]}"
+
+
+def curate(
+    tracks: list[Track], *, as_is: bool
+) -> tuple[list[dict[int, Crop]], collections.Counter, list[str]]:
     """Turns the tracks of one video into crops, leaving out what cannot be learned from.
 
     Args:
@@ -113,11 +130,11 @@ def curate(tracks: list[Track], *, as_is: bool):
       as_is: keep the source images and boxes instead of cutting patches.
 
     Returns:
-      For each track a dict of frame index -> `Crop`, in the order of the frames,
-      and a Counter of reason -> dropped boxes.
+      For each track a dict of frame index -> `Crop`, in the order of the frames; a
+      Counter of reason -> dropped boxes; a message on each image that cannot be used.
     """
     crops = [{} for _ in tracks]
-    dropped = collections.Counter()
+    dropped, messages = collections.Counter(), {}  # a dict, as it keeps the order
     turns = (
         (number, order, index)
         for order, track in enumerate(tracks)
@@ -127,6 +144,9 @@ def curate(tracks: list[Track], *, as_is: bool):
         result = _curate_frame(tracks[order], index, as_is=as_is)
         if isinstance(result, Crop):
             crops[order][index] = result
+        elif isinstance(result, _Unreadable):
+            dropped[result.reason] += 1
+            messages[result.message] = None
         else:
             dropped[result] += 1
-    return crops, dropped
+    return crops, dropped, list(messages)

@@ -1,27 +1,50 @@
 """Reads still-image detection sets: every object is a track of one frame.
 
-Units and tracks are as in datasets.py.
+A unit, what is read at a time, is one image.
 """
 
 import functools
 import os
 import pathlib
+import re
 
-import cv2
 import numpy as np
 
 from siamfc_jax.data.annotations import Still, Track, make_track, parse_coco, read_xml
+from siamfc_jax.data.layouts import list_files
 from siamfc_jax.data.sequences import ImageFiles
+from siamfc_jax.images import SUFFIXES, read_rgb
 
 
 def list_voc(root: pathlib.Path, split: str) -> list[str]:
     """Lists the images of `ImageSets/Main/SPLIT.txt`, or all annotated ones where it is missing."""
     listing = root / "ImageSets" / "Main" / f"{split}.txt"
     if not listing.is_file():
-        return sorted(path.stem for path in (root / "Annotations").glob("*.xml"))
-    # The list of one class has a second column, which is passed over.
-    lines = listing.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [line.split()[0] for line in lines if line.strip()]
+        return [path.stem for path in list_files(root / "Annotations", "*.xml")]
+    lines = listing.read_text(encoding="utf-8-sig", errors="replace").split("\n")
+    return [_listed_name(root, line.strip()) for line in lines if line.strip()]
+
+
+def _listed_name(root, line):
+    """Returns the name in a line; the list of one class has a second column of -1, 0 or 1."""
+    name = re.sub(r"\s+(-1|0|1)$", "", line)
+    if name != line and _is_below(line) and (root / "Annotations" / f"{line}.xml").is_file():
+        return line  # a name with a blank that ends in a number
+    return name
+
+
+def _is_below(name):
+    """Says whether a name in an annotation stays below the folder that it is relative to."""
+    parts = pathlib.PureWindowsPath(name).parts  # knows the separators of all systems
+    absolute = name.startswith(("/", "\\")) or pathlib.PurePath(name).anchor
+    return bool(parts) and not absolute and ".." not in parts and "\0" not in name
+
+
+def _check_below(name, where):
+    if not _is_below(name):
+        raise ValueError(
+            f"{where} names {name[:80]!r}, which is not a file in the folder of the images"
+        )
 
 
 def read_voc(root: pathlib.Path, split: str, image: str) -> list[Track]:
@@ -32,16 +55,20 @@ def read_voc(root: pathlib.Path, split: str, image: str) -> list[Track]:
     Args:
       root: holds `Annotations` and `JPEGImages`.
       split: not used.
-      image: name without ending.
+      image: name without ending; the image may have any of `images.SUFFIXES`.
 
     Returns:
       A track an object.
+
+    Raises:
+      ValueError: the annotation cannot be read, or the name leads out of the folder.
     """
+    _check_below(image, f"a list of {root}")
     path = root / "Annotations" / f"{image}.xml"
-    frames = ImageFiles([root / "JPEGImages" / f"{image}.jpg"])
+    frames = ImageFiles([_find_image(root / "JPEGImages", image)])
     tracks = []
-    for number, thing in enumerate(read_xml(path)):
-        x0, y0, x1, y1 = thing.corners
+    for number, annotated in enumerate(read_xml(path)):
+        x0, y0, x1, y1 = annotated.corners
         box = [x0 - 1, y0 - 1, x1 - x0 + 1, y1 - y0 + 1]
         tracks.append(
             make_track(
@@ -49,11 +76,19 @@ def read_voc(root: pathlib.Path, split: str, image: str) -> list[Track]:
                 frames,
                 [box],
                 source="voc",
-                category=thing.category,
-                occluded=thing.occluded,
+                category=annotated.category,
+                occluded=annotated.occluded,
+                frame_size=annotated.frame_size,
             )
         )
     return tracks
+
+
+def _find_image(folder, name):
+    """Returns the file of an image whose ending is not known, that of a JPEG if there is none."""
+    endings = [ending for suffix in (".jpg", *SUFFIXES) for ending in (suffix, suffix.upper())]
+    paths = [folder / f"{name}{ending}" for ending in endings]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def list_coco(root: pathlib.Path, split: str) -> list[Still]:
@@ -63,7 +98,23 @@ def list_coco(root: pathlib.Path, split: str) -> list[Still]:
 
 
 def read_coco(root: pathlib.Path, split: str, still: Still) -> list[Track]:
-    """Turns the objects of one image of a COCO set into tracks."""
+    """Turns the objects of one image of a COCO set into tracks.
+
+    Args:
+      root: holds `annotations` and a folder of images for each split.
+      split: of the set.
+      still: what the JSON file says of the image.
+
+    Returns:
+      A track an object.
+
+    Raises:
+      ValueError: it is an annotation that cannot be used, or an image outside the set's folder.
+    """
+    path = root / "annotations" / f"instances_{split}.json"
+    if still.problem:
+        raise ValueError(f"{path}: {still.problem}")
+    _check_below(still.file_name, path)
     frames = ImageFiles([root / split / still.file_name])
     return [
         make_track(
@@ -73,17 +124,28 @@ def read_coco(root: pathlib.Path, split: str, still: Still) -> list[Track]:
             source="coco",
             category=category,
             flaw="crowd" if crowd else "",
+            frame_size=still.frame_size,
         )
         for number, category, box, crowd in still.objects
     ]
 
 
-class EncodedImages(tuple):
-    """Encoded images as the frames of a track, as far as curation needs them."""
+class EncodedImage:
+    """One encoded image as the frame of a track, as far as curation needs it."""
 
-    def encoded(self, index) -> bytes:
-        """Returns the bytes of frame `index`."""
-        return self[index]
+    def __init__(self, data: bytes, name: str):
+        self._data, self._name = data, name
+
+    def __len__(self):
+        return 1
+
+    def name(self, index: int) -> str:
+        """Returns what to call the image in messages."""
+        return self._name
+
+    def encoded(self, index: int) -> bytes:
+        """Returns the bytes of the image."""
+        return self._data
 
 
 def list_tfds(root: pathlib.Path, split: str) -> list[int]:
@@ -131,17 +193,16 @@ def read_tfds(root: pathlib.Path, split: str, number: int) -> list[Track]:
         labels, example = info.features["objects"]["label"], source[number]
     except KeyError as error:
         raise ValueError(f"{root} has no feature {error}; expected objects") from None
-    image = cv2.imdecode(np.frombuffer(example["image"], np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f"the image of example {number} of {root} cannot be decoded")
-    height, width = image.shape[:2]
+    frames = EncodedImage(example["image"], f"example {number} of {root}")
+    height, width = read_rgb(frames.encoded(0), name=frames.name(0)).shape[:2]
+    # [N, 4] of N objects to four [N]
     top, left, bottom, right = np.asarray(example["objects"]["bbox"]).reshape(-1, 4).T
     boxes = np.stack([left, top, right - left, bottom - top], 1) * [width, height, width, height]
     crowds = example["objects"].get("is_crowd", [False] * len(boxes))
     return [
         make_track(
             f"{number}/{index}",
-            EncodedImages([example["image"]]),
+            frames,
             [box],
             source=info.name,
             category=labels.int2str(int(label)),

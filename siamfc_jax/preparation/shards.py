@@ -1,8 +1,8 @@
 """Cuts a published data set into shards of work and writes them, side by side.
 
-A shard is a fixed share of the videos. Its report is written last, so a shard with
-a report is whole: after a kill the same call leaves out what is done, and the files
-are the same byte for byte whatever the number of workers.
+A shard is a fixed share of the videos. Its report is written last, so a shard with a report
+is whole. After a kill the same call therefore skips the shards that are done; the files are
+the same byte for byte whatever the number of workers.
 """
 
 import collections
@@ -25,6 +25,7 @@ from tqdm import tqdm
 from siamfc_jax import signals
 from siamfc_jax.data import prepared
 from siamfc_jax.data.annotations import Track
+from siamfc_jax.files import write_whole
 from siamfc_jax.preparation import curation, video_sets
 
 MAX_SHARDS = 128  # what a kill may cost: a share of 1 / 128 for each worker
@@ -41,11 +42,11 @@ FEATURES = tfds.features.FeaturesDict(
 SERIALIZER = tfds.core.ExampleSerializer(FEATURES.get_serialized_info())
 
 
-class Job(NamedTuple):
+class ShardJob(NamedTuple):
     """One shard to be written.
 
     Attributes:
-      dataset: key of `datasets.READERS`.
+      dataset: key of `video_sets.READERS`.
       root: folder of the published set.
       split: part of it.
       units: what the reader listed.
@@ -69,7 +70,7 @@ class Report(NamedTuple):
       tracks: objects with at least one good frame.
       frames: crops stored.
       dropped: reason -> boxes left out.
-      unreadable: messages on annotation files that could not be read.
+      unreadable: messages on files and annotations that could not be read.
     """
 
     videos: int
@@ -79,7 +80,7 @@ class Report(NamedTuple):
     unreadable: list
 
 
-def join_reports(reports) -> Report:
+def join_reports(reports: list[Report]) -> Report:
     """Adds reports up."""
     dropped = collections.Counter()
     for report in reports:
@@ -93,20 +94,35 @@ def join_reports(reports) -> Report:
     )
 
 
-def format_report(report: Report) -> str:
-    """Returns a report as lines of text."""
+def format_report(report: Report, *, shown: int | None = None) -> str:
+    """Returns a report as lines of text.
+
+    Args:
+      report: what was found.
+      shown: how many messages to print; the others are in the report file. None for all.
+    """
     lines = [f"{report.videos} videos, {report.tracks} tracks, {report.frames} frames kept"]
     lines += [f"{sum(report.dropped.values())} boxes dropped"]
     lines += [f"  {reason}: {count}" for reason, count in report.dropped.items()]
-    lines += [f"{len(report.unreadable)} annotation files unreadable"]
-    return "\n".join(lines + [f"  {message}" for message in report.unreadable])
+    lines += [f"{len(report.unreadable)} files or annotations unreadable"]
+    lines += [f"  {message}" for message in report.unreadable[:shown]]
+    if shown is not None and len(report.unreadable) > shown:
+        lines += [f"  and {len(report.unreadable) - shown} more, see {prepared.REPORT_NAME}"]
+    return "\n".join(lines)
 
 
-def make_jobs(*, dataset: str, root, split: str, as_is: bool, folder) -> list[Job]:
+def make_jobs(
+    *,
+    dataset: str,
+    root: str | pathlib.Path,
+    split: str,
+    as_is: bool,
+    folder: str | pathlib.Path | None,
+) -> list[ShardJob]:
     """Cuts a published data set into shards of work.
 
     Args:
-      dataset: key of `datasets.READERS`.
+      dataset: key of `video_sets.READERS`.
       root: folder of the published set.
       split: part of it.
       as_is: keep the source images instead of cutting patches.
@@ -130,16 +146,16 @@ def make_jobs(*, dataset: str, root, split: str, as_is: bool, folder) -> list[Jo
     work = zlib.crc32(repr((dataset, split, as_is, units)).encode())
     stems = [f"{folder}/{work:08x}/{shard:05d}" if folder else "" for shard in range(count)]
     return [
-        Job(dataset, str(root), split, units[start:stop], stem, as_is)
+        ShardJob(dataset, str(root), split, units[start:stop], stem, as_is)
         for start, stop, stem in zip(bounds, bounds[1:], stems, strict=False)
     ]
 
 
-def write_shard(job: Job) -> Report:
+def write_shard(job: ShardJob) -> Report:
     """Curates the videos of a shard and, unless it is a check, writes its files.
 
     Args:
-      job: of `make_jobs`.
+      job: one of those that `make_jobs` returns.
 
     Returns:
       What was found, also where an earlier call has written it.
@@ -156,21 +172,20 @@ def write_shard(job: Job) -> Report:
         except (ValueError, OSError) as error:
             reports.append(Report(1, 0, 0, {}, [str(error)]))
             continue
-        crops, dropped = curation.curate(tracks, as_is=job.as_is)
-        kept = [(track, found) for track, found in zip(tracks, crops, strict=True) if found]
-        frames = sum(len(found) for _, found in kept)
-        reports.append(Report(1, len(kept), frames, dropped, []))
-        for track, found in kept if writer else ():
-            indexes.append(_index_track(track, found))
-            for index, crop in found.items():
+        crops, dropped, messages = curation.curate(tracks, as_is=job.as_is)
+        kept = [(track, usable) for track, usable in zip(tracks, crops, strict=True) if usable]
+        frames = sum(len(usable) for _, usable in kept)
+        reports.append(Report(1, len(kept), frames, dropped, messages))
+        for track, usable in kept if writer else ():
+            indexes.append(_index_track(track, usable))
+            for index, crop in usable.items():
                 writer.write(_serialize(track, index, crop))
     report = join_reports(reports)
     if writer:
         writer.close()
         os.replace(partial, stored)
         prepared.save_index(f"{job.stem}.npz", prepared.join_indexes(indexes))
-        pathlib.Path(partial).write_text(json.dumps(report._asdict()), encoding="utf-8")
-        os.replace(partial, done)
+        write_whole(done, json.dumps(report._asdict()))
     return report
 
 
@@ -188,12 +203,12 @@ def _index_track(track: Track, crops: dict) -> prepared.Index:
     kept = list(crops)
     return prepared.Index(
         names=np.array([track.sequence.name]),
-        categories=np.array([track.category]),
+        categories=np.array([track.sequence.category]),
         sources=np.array([track.sequence.source]),
         lengths=np.array([len(kept)]),
         boxes=np.stack([crop.box for crop in crops.values()]),
         frame_numbers=track.sequence.frame_numbers[kept],
-        occluded=track.occluded[kept],
+        occluded=track.sequence.occluded[kept],
         generated=track.generated[kept],
     )
 
@@ -206,15 +221,15 @@ def _serialize(track: Track, index: int, crop: curation.Crop) -> bytes:
         "frame": int(track.sequence.frame_numbers[index]),
     }
     proto = SERIALIZER.get_tf_example(FEATURES.encode_example(example))
-    # Else the order of the features changes from process to process.
+    # Otherwise the order of the features changes from process to process.
     return proto.SerializeToString(deterministic=True)
 
 
-def run_jobs(jobs: list[Job], *, workers: int) -> list[Report]:
+def run_jobs(jobs: list[ShardJob], *, workers: int) -> list[Report]:
     """Runs `write_shard` on every job.
 
     Args:
-      jobs: of `make_jobs`.
+      jobs: what `make_jobs` returns.
       workers: processes; 1 works in this one.
 
     Returns:

@@ -1,7 +1,7 @@
 """One frame in, one box out: the algorithm of the paper, section 3.4.
 
-`tracker.step` is the algorithm; `search` cuts and scores the search images, `peaks` finds
-the peak and moves there, `confidence` says whether the object is lost, `redetection` looks
-for a lost one, `roi` takes the part of a frame that a step needs. `loop` is the loop over
-frames.
+`tracker.step` is the algorithm, on a `state` that goes in and comes out. `search` crops the
+frame and scores the crops, `peaks` finds the peak and moves there, `confidence` says whether
+the object is lost, `redetection` searches the whole frame for a lost one, and `roi` takes the
+part of a frame that a step needs. `loop` is the loop over frames.
 """

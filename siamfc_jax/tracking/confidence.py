@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.network import model
+from siamfc_jax.tracking.state import State
 
 
 def relative_score(params: dict, exemplar: jax.Array, score: jax.Array) -> jax.Array:
@@ -31,7 +32,9 @@ def relative_score(params: dict, exemplar: jax.Array, score: jax.Array) -> jax.A
     return (score - bias) / jnp.maximum(own_score, jnp.finfo(jnp.float32).tiny)
 
 
-def update_confidence(params: dict, state, score: jax.Array, *, config: TrackerConfig):
+def update_confidence(
+    params: dict, state: State, score: jax.Array, *, config: TrackerConfig
+) -> State:
     """Writes the confidence of this frame into a state, and whether the object is lost.
 
     The object counts as lost after `lost_after` consecutive frames with confidence below
@@ -39,7 +42,7 @@ def update_confidence(params: dict, state, score: jax.Array, *, config: TrackerC
 
     Args:
       params: folded network parameters.
-      state: `tracker.State`; its confidence, lost and low_frames are those of the last frame.
+      state: state of the objects; its confidence, lost and low_frames are those of the last frame.
       score: f32[...] logits of the peaks.
       config: settings of the tracker.
 

@@ -1,7 +1,7 @@
 """The loop over the frames of a video: the command, the page and the evaluation share it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -67,7 +67,7 @@ def follow(
     return _follow(params, number, frame, first, frames, config, chunk)
 
 
-def warm_up(step, *inputs, config: TrackerConfig) -> None:
+def warm_up(step: Callable, *inputs, config: TrackerConfig) -> None:
     """Compiles a step by running it once, so that no later frame waits for the compiler.
 
     Args:

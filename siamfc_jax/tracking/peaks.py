@@ -13,6 +13,7 @@ from jax import lax
 
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.geometry import cells_to_frame, scale_factors
+from siamfc_jax.tracking.state import State
 
 UPSAMPLING = 16  # samples from one response cell to the next (tracker.m, responseUp)
 
@@ -77,11 +78,11 @@ def best_scale(scores: jax.Array, *, config: TrackerConfig) -> jax.Array:
     return jnp.argmax(scores * jnp.broadcast_to(penalty, scores.shape), axis=-1)
 
 
-def move(state, shift: jax.Array, frame_size: jax.Array):
+def move(state: State, shift: jax.Array, frame_size: jax.Array) -> State:
     """Moves objects, but no centre out of its frame.
 
     Args:
-      state: `tracker.State`.
+      state: state of the objects before the move.
       shift: f32[..., 2] `(x, y)` in frame pixels.
       frame_size: f32[..., 2] width and height, or 1 in place of leading axes.
 
@@ -91,11 +92,11 @@ def move(state, shift: jax.Array, frame_size: jax.Array):
     return state._replace(center=jnp.clip(state.center + shift, 0, frame_size))
 
 
-def resize(state, scale: jax.Array, *, config: TrackerConfig):
+def resize(state: State, scale: jax.Array, *, config: TrackerConfig) -> State:
     """Takes over a share of a change of scale, within the limits.
 
     Args:
-      state: `tracker.State`.
+      state: state of the objects before the change.
       scale: i32[...] index of the scale, 0 for the smallest object.
       config: the scales, the share `scale_rate`, and the limits `min_scale` and `max_scale`.
 

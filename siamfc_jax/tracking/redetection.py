@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ TILES = 8  # search squares a frame
 _STEP = np.float32([0.754878, 0.569840])
 
 
-def with_redetection(step):
+def with_redetection(step: Callable) -> Callable:
     """Makes a step search the whole frame for lost objects where `config.redetect` asks for it.
 
     The wrapped step runs as it is. If an object is lost afterwards, the same step runs at 8
@@ -47,15 +48,17 @@ def with_redetection(step):
 def _redetect(step, params, frame, state, box, score, *, config):
     """Returns (state, box, score) with lost objects where the frame shows them best.
 
-    The tiles are one more leading axis of the state. They differ in their centres alone, so
-    that all else has an axis of 1 there.
+    The tiles are one more leading axis of the state, and differ in their centres alone.
     """
     # Other places in every frame, as `low_frames` grows while an object is lost.
     index = jnp.add.outer(np.arange(TILES), TILES * state.low_frames)  # [8, ...]
     shares = jnp.multiply.outer(index, _STEP) % 1  # [8, ..., 2] in the unit square
     middle = lax.index_in_dim(state.exemplar, state.exemplar.shape[-4] // 2, axis=-4)
     frame_size = whole_frame(frame, axes=shares.ndim - 1).frame_size
-    tiles = jax.tree.map(lambda array: array[None], state._replace(exemplar=middle))
+    tiles = jax.tree.map(
+        lambda array: jnp.broadcast_to(array, (TILES, *array.shape)),
+        state._replace(exemplar=middle),
+    )
     tiles = tiles._replace(center=shares * frame_size)
     # At the last size alone, and without a preference for the middle of a tile.
     single_scale = dataclasses.replace(config, num_scales=1, window_influence=0.0)

@@ -14,6 +14,8 @@ from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import crop_pyramid
 from siamfc_jax.geometry import EXEMPLAR_SIZE, exemplar_side, scale_factors
 from siamfc_jax.network import model
+from siamfc_jax.tracking.roi import Roi
+from siamfc_jax.tracking.state import State
 
 
 class CropScales(NamedTuple):
@@ -49,12 +51,14 @@ def crop_scales(config: TrackerConfig) -> CropScales:
     )
 
 
-def crop_squares(roi, state, scales, size: int, *, config: TrackerConfig):
+def crop_squares(
+    roi: Roi, state: State, scales: jax.Array, size: int, *, config: TrackerConfig
+) -> tuple[jax.Array, jax.Array]:
     """Crops squares around the objects, in the resolution of the exemplar.
 
     Args:
-      roi: `roi.Roi` with the leading axes of the state, or 1.
-      state: `tracker.State`, of which `center`, `size` and `fill` are used.
+      roi: region of the frame, with the leading axes of the state, or 1.
+      state: state of the objects, of which `center`, `size` and `fill` are used.
       scales: f32[S] factors on the side of the square.
       size: side of each crop in pixels; 127 shows the exemplar square, 255 twice as much.
       config: settings of the tracker.

@@ -25,47 +25,20 @@ from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import check_frame
 from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE, center_of, check_box, make_box
 from siamfc_jax.network import model
-from siamfc_jax.network.checkpoints import Model, load_model
+from siamfc_jax.network.saved_models import Model, load_model
 from siamfc_jax.tracking.confidence import update_confidence
 from siamfc_jax.tracking.peaks import best_scale, find_peak, move, resize
 from siamfc_jax.tracking.redetection import with_redetection
 from siamfc_jax.tracking.roi import Roi, crop_roi, padded_frames, whole_frame
 from siamfc_jax.tracking.search import correlate, crop_scales, crop_squares, embed, equalize_norms
-
-
-class State(NamedTuple):
-    """What the tracker knows about one object; of N objects, each array is [N, ...].
-
-    `step` writes center (by `move`), size (by `resize`), and confidence, lost and low_frames
-    (by `update_confidence`); `init` writes the others, which then stay.
-
-    Attributes:
-      exemplar: f32[1, 6, 6, C] features of the object in the first frame; f32[S, 6, 6, C]
-        where the exemplar is cropped at all scales.
-      center: f32[2] `(x, y)` in frame pixels.
-      size: f32[2] width and height in frame pixels.
-      initial_size: f32[2] size in the first frame.
-      fill: f32[3] mean colour of the first frame, which stands for what lies outside a frame.
-      confidence: f32[] in [0, 1], estimated probability that the box lies on the object.
-      lost: bool[], whether the tracker reports the object as lost.
-      low_frames: i32[] number of consecutive frames of low confidence until now.
-    """
-
-    exemplar: jax.Array
-    center: jax.Array
-    size: jax.Array
-    initial_size: jax.Array
-    fill: jax.Array
-    confidence: jax.Array
-    lost: jax.Array
-    low_frames: jax.Array
+from siamfc_jax.tracking.state import State
 
 
 def prepare(loaded: Model) -> dict:
     """Folds batch normalisation and moves the parameters to the device.
 
     Args:
-      loaded: model, from `checkpoints.load_model`.
+      loaded: model, from `saved_models.load_model`.
 
     Returns:
       The folded network parameters, which all functions here take as `params`.
@@ -290,7 +263,7 @@ class Tracker:
         """Loads a model.
 
         Args:
-          weights: name or path of a model, see `checkpoints.load_model`; or a `Model`.
+          weights: name or path of a model, see `saved_models.load_model`; or a `Model`.
           config: settings in place of the model's own.
 
         Raises:

@@ -1,7 +1,7 @@
-"""A sample in, a better network out.
+"""Pairs of patches in, a better network out.
 
-`augment` makes crops of a pair, `losses` score responses, `sgd` is one step on all devices,
-`loop` a run with its checkpoints, logs and validation. `calibration` fits the tracker's
-confidence to clips of `occlusion`, whose object disappears; `contact_sheet`
-shows what is trained on.
+`augment` makes random crops of a pair, `losses` scores responses, `sgd` makes one step on all
+devices, `loop` runs the steps and calls `checkpoints`, `logs` and `validation`. `calibration` fits
+the tracker's confidence to clips of `occlusion`, whose object disappears for a while.
+`contact_sheet` draws what is trained on.
 """

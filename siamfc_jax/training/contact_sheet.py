@@ -1,21 +1,16 @@
-"""Draws random training samples on one picture: wrong boxes are seen at once.
+"""Draws random training samples on one picture, so that wrong boxes are seen at once.
 
-    python -m siamfc_jax.training.contact_sheet --data prepared/got10k --output sheet.png
-
-Each sample is an exemplar and a search crop as training draws them, but for the random
+Each sample is an exemplar and a search crop as training draws them, without the random
 shift, stretch and colour; boxes are yellow, the positive cells of the label green.
 """
-
-import argparse
-import pathlib
-import sys
 
 import cv2
 import numpy as np
 
 from siamfc_jax.config import TrainConfig
 from siamfc_jax.data import pairs
-from siamfc_jax.data.prepared import read_tracks
+from siamfc_jax.data.patches import cut_patch, patch_box
+from siamfc_jax.data.sequences import Sequence
 from siamfc_jax.geometry import EXEMPLAR_SIZE, PATCH_SIZE, STRIDE, TRAIN_SEARCH_SIZE
 from siamfc_jax.training.losses import response_labels
 
@@ -24,13 +19,13 @@ CAPTION = 14  # px below each sample
 RESPONSE_SIZE = 15  # cells of a training response
 
 
-def draw_sample(track, frames, *, radius):
+def draw_sample(track: Sequence, frames: np.ndarray, *, radius: float) -> np.ndarray:
     """Draws one training sample.
 
     Args:
       track: Sequence.
-      frames: i64[2] which of its frames is the exemplar and which the search.
-      radius: of positive labels in search pixels.
+      frames: i64[2] indices of its frames that give the exemplar and the search.
+      radius: distance up to which cells are positive, in search pixels.
 
     Returns:
       u8[253, 366, 3] RGB.
@@ -42,7 +37,7 @@ def draw_sample(track, frames, *, radius):
     for cell in np.argwhere(response_labels(RESPONSE_SIZE, radius=radius)):
         row, column = (cell - RESPONSE_SIZE // 2) * STRIDE + (TRAIN_SEARCH_SIZE - STRIDE + 1) // 2
         area = search[row : row + STRIDE - 1, column : column + STRIDE - 1]
-        area[:] = area // 2 + np.uint8(GREEN) // 2
+        area[:] = area // 2 + np.array(GREEN, np.uint8) // 2
     text = "{}  {} {}".format(track.name[-40:], *track.frame_numbers[frames])
     place = (2, TRAIN_SEARCH_SIZE + CAPTION - 4)
     return cv2.putText(tile, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.35, WHITE, 1, cv2.LINE_AA)
@@ -51,22 +46,24 @@ def draw_sample(track, frames, *, radius):
 def _cut(track, frame, size):
     """Returns the middle of the patch around the object, its box drawn in."""
     box = track.boxes[frame]
-    patch = pairs.cut_patch(track.frames[frame], box)
-    extent = box[2:] * pairs.patch_scale(box)
-    first, last = ((PATCH_SIZE + sign * extent) / 2 for sign in (-1, 1))
+    patch = cut_patch(track.frames[frame], box)
+    x, y, width, height = patch_box(box)
+    first, last = np.array([x, y]), np.array([x + width, y + height])
     corners = first.round().astype(int).tolist(), (last.round().astype(int) - 1).tolist()
     start = (PATCH_SIZE - size) // 2
     return cv2.rectangle(patch, *corners, YELLOW, 1)[start : start + size, start : start + size]
 
 
-def draw_sheet(sequences, *, rows: int, columns: int, config: TrainConfig):
-    """Draws random samples, of different tracks as long as there are any.
+def draw_sheet(
+    sequences: list[Sequence], *, rows: int, columns: int, config: TrainConfig
+) -> np.ndarray:
+    """Draws random samples; a track comes a second time only after all others came once.
 
     Args:
-      sequences: of `Sequence`.
+      sequences: `data.sequences.Sequence`s.
       rows: of samples.
       columns: of samples.
-      config: of training; its seed chooses the samples.
+      config: of the training; its seed chooses the samples.
 
     Returns:
       u8[H, W, 3] RGB.
@@ -78,42 +75,11 @@ def draw_sheet(sequences, *, rows: int, columns: int, config: TrainConfig):
     usable = [(track, frames) for track in sequences if len(frames := pairs.usable_frames(track))]
     if not usable:
         raise ValueError(f"none of {len(sequences)} tracks has a visible box with a size")
-    tiles, order = [], []
+    tiles = []
+    order: list[int] = []
     for _ in range(rows * columns):
         order = order or rng.permutation(len(usable)).tolist()
         track, frames = usable[order.pop()]
         near = pairs.sample_frames(rng, track.frame_numbers[frames], max_gap=config.max_gap)
         tiles.append(draw_sample(track, frames[[*near]], radius=config.radius))
     return np.vstack([np.hstack(tiles[row * columns :][:columns]) for row in range(rows)])
-
-
-def main(argv=None) -> int:
-    """Runs the command; returns 2 and says why where the input is at fault."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", required=True, help="a prepared set, or a folder with list.txt")
-    parser.add_argument("--output", required=True, help="picture to write, .png or .jpg")
-    parser.add_argument("--rows", type=int, default=6)
-    parser.add_argument("--columns", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=0, help="another one shows other samples")
-    args = parser.parse_args(argv)
-    try:
-        if args.rows < 1 or args.columns < 1:
-            raise ValueError(f"--rows and --columns: at least 1, got {args.rows}, {args.columns}")
-        tracks = read_tracks(args.data)
-        config = TrainConfig(seed=args.seed)
-        sheet = draw_sheet(tracks, rows=args.rows, columns=args.columns, config=config)
-        if pathlib.Path(args.output).suffix not in (".png", ".jpg"):
-            raise ValueError(f"--output must end in .png or .jpg, got {args.output}")
-        if not cv2.imwrite(args.output, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-            raise ValueError(f"cannot write {args.output}; expected a file in an existing folder")
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{args.rows * args.columns} samples of {len(tracks)} tracks in {args.output}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,7 @@
-"""What a training run leaves to be read: `metrics.jsonl` and TensorBoard's files."""
+"""Logs a training run: `metrics.jsonl` and TensorBoard's files."""
 
 import contextlib
 import json
-import os
 import pathlib
 import time
 
@@ -12,15 +11,16 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from siamfc_jax.config import TrainConfig
-from siamfc_jax.network.checkpoints import METRICS_NAME
+from siamfc_jax.files import write_whole
+from siamfc_jax.network.run_folders import METRICS_NAME
 from siamfc_jax.training.sgd import learning_rate
 
 
 class Log:
-    """Numbers and pictures of a run by step; of several hosts only the first writes.
+    """Numbers and pictures of a run by step; on several hosts only the first one writes.
 
-    Every record is in its file before the call returns, and a resumed run first takes
-    back what it is about to do again, so that each step is told once.
+    Every record is in its file before the call returns. A resumed run first removes the records
+    of steps that it is about to repeat, so that each step is recorded once.
     """
 
     def __init__(self, workdir, records, *, config: TrainConfig, first: int, writes: bool):
@@ -28,10 +28,10 @@ class Log:
 
         Args:
           workdir: folder of the run.
-          records: of `checkpoints.read_metrics` as far as they still hold.
+          records: the records of the steps that are done, from `run_folders.read_metrics`.
           config: of the run.
           first: steps done already; TensorBoard forgets later ones.
-          writes: whether this host is the one that writes.
+          writes: whether this host writes.
 
         Raises:
           ValueError: a file cannot be written, here or later.
@@ -42,9 +42,7 @@ class Log:
             path = pathlib.Path(workdir) / METRICS_NAME
             lines = [json.dumps(record) + "\n" for record in records]
             with _reported(path):
-                rewritten = path.with_suffix(".rewritten")
-                rewritten.write_text("".join(lines), encoding="utf-8")
-                os.replace(rewritten, path)
+                write_whole(path, "".join(lines))
                 self.file = path.open("a", encoding="utf-8")
                 # Not SummaryWriter: its thread may lose the last records, and errors.
                 (path.parent / "tensorboard").mkdir(exist_ok=True)
@@ -63,11 +61,11 @@ class Log:
                 self.board.close()
 
     def restart_clock(self) -> None:
-        """Leaves the time until now out of the pairs a second."""
+        """Excludes the time until now from the pairs per second."""
         self.timed, self.clock = 0, time.perf_counter()
 
     def add(self, step: int, values: dict, *, write: bool) -> None:
-        """Takes the numbers of a step, and writes the means since the last record if told to."""
+        """Adds the numbers of a step; with `write`, records their means since the last record."""
         self.window.append(values)
         self.timed += 1
         if not write:

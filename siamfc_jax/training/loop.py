@@ -1,8 +1,9 @@
-"""A training run: begins or goes on, saves, validates, logs, and stops when asked to."""
+"""Runs a training: begins or goes on, saves, validates, logs, and stops when asked to."""
 
 import contextlib
 import dataclasses
 import functools
+import itertools
 import pathlib
 import sys
 import time
@@ -15,27 +16,27 @@ import numpy as np
 import tqdm
 from jax.experimental import multihost_utils
 
-from siamfc_jax.config import ModelConfig, TrainConfig
+from siamfc_jax.config import ModelConfig, TrackerConfig, TrainConfig
 from siamfc_jax.data import pairs
 from siamfc_jax.geometry import PATCH_SIZE, TRAIN_SEARCH_SIZE
-from siamfc_jax.network import checkpoints, model
+from siamfc_jax.network import model, run_folders, saved_models
 from siamfc_jax.network.widening import widen
 from siamfc_jax.signals import Stopped, caught_signals
-from siamfc_jax.training import sgd
+from siamfc_jax.training import checkpoints, sgd
 from siamfc_jax.training.logs import Log
 from siamfc_jax.training.validation import validate
 
 LOG_STEPS = 50
 MEASURED_STEPS = 10
-# What may differ from one start of a run to the next, as its outcome does not depend on it.
-FREE_SETTINGS = ("keep", "save_every")
+# Settings that may change on resume; they do not affect the result.
+FREE_SETTINGS = ("keep", "save_every", "steps_per_call")
 
 
 class _Run(NamedTuple):
     config: TrainConfig
     settings: dict
-    step: Callable
-    teacher: dict | None
+    steps: Callable
+    teachers: tuple[dict, ...]
     source: pairs.PairSource
     validation: pairs.PairSource | None
     workers: int
@@ -50,12 +51,12 @@ class _Run(NamedTuple):
 def fit(
     config: TrainConfig,
     model_config: ModelConfig,
-    workdir,
+    workdir: str | pathlib.Path,
     source: pairs.PairSource,
     *,
-    validation=None,
-    init_from=None,
-    teacher=None,
+    validation: pairs.PairSource | None = None,
+    init_from: saved_models.Model | None = None,
+    teachers: tuple[saved_models.Model, ...] = (),
     workers: int = 0,
     profile: int = 0,
 ) -> sgd.TrainState:
@@ -65,13 +66,13 @@ def fit(
       config: the recipe.
       model_config: the network.
       workdir: folder of the checkpoints, `metrics.jsonl` and TensorBoard's files.
-      source: to train on.
-      validation: `pairs.PairSource` of held-out tracks, or None.
-      init_from: `checkpoints.Model` to start from, as it is or inside a wider network; None
-        for random weights.
-      teacher: `checkpoints.Model` to imitate, or None.
+      source: pairs to train on.
+      validation: pairs of held-out tracks, or None.
+      init_from: model to start from, as it is or inside a wider network; its tracker settings
+        and calibration go into the checkpoints. None for random weights.
+      teachers: models to imitate.
       workers: processes that read pairs.
-      profile: steps to record for a profiler, after the first one.
+      profile: steps to record for a profiler, after the first call.
 
     Returns:
       The last state.
@@ -89,14 +90,18 @@ def fit(
         errors = {}
         manager = checkpoints.open_manager(workdir, keep=config.keep, errors=errors)
         stack.enter_context(manager)
-        settings = _settings(config, model_config, source, teacher)
+        settings = _settings(config, model_config, source, init_from, teachers)
         optimizer = sgd.make_optimizer(config)
         begin = functools.partial(_begin, config, model_config, optimizer)
-        state = checkpoints.restore(manager, jax.eval_shape(begin), settings)
-        state = state or begin(init_from, source)
+        saved = checkpoints.restore(
+            manager, _to_save(jax.eval_shape(begin)), settings, defaults=_DEFAULTS
+        )
+        if saved is None and init_from and jax.process_index() == 0:
+            print(_takeover_line(init_from, model_config))
+        state = sgd.TrainState(**saved) if saved else begin(init_from, source)
         first = int(state.step)
-        records = [r for r in checkpoints.read_metrics(workdir) if r["step"] <= first]
-        errors.update(checkpoints.validation_errors(records))
+        records = [r for r in run_folders.read_metrics(workdir) if r["step"] <= first]
+        errors.update(run_folders.validation_errors(records))
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("metrics.jsonl is read before it is rewritten")
         log = Log(workdir, records, config=config, first=first, writes=jax.process_index() == 0)
@@ -104,8 +109,10 @@ def fit(
         run = _Run(
             config=config,
             settings=settings,
-            step=sgd.parallelize(step),
-            teacher=teacher and sgd.replicate(model.fold_batch_norm(teacher.variables)),
+            steps=sgd.parallelize(step),
+            teachers=sgd.replicate(
+                tuple(model.fold_batch_norm(teacher.variables) for teacher in teachers)
+            ),
             source=source,
             validation=validation,
             workers=workers,
@@ -119,6 +126,20 @@ def fit(
         return _train(run, sgd.replicate(state))
 
 
+def _takeover_line(init_from, model_config):
+    tracker_config = dataclasses.asdict(init_from.tracker_config)
+    changed = [
+        f"{name} {value}"
+        for name, value in tracker_config.items()
+        if value != getattr(TrackerConfig(), name)
+    ]
+    wider = "" if init_from.model_config == model_config else f", inside {model_config}"
+    return (
+        f"starts from a network of {init_from.model_config}{wider}; takes over the settings and "
+        f"calibration of its tracker: {', '.join(changed) or 'the defaults'}"
+    )
+
+
 def _check_batch(config):
     devices, hosts = jax.device_count(), jax.process_count()
     if config.batch_size % (devices * config.accumulate):
@@ -128,22 +149,34 @@ def _check_batch(config):
         )
 
 
-def _settings(config, model_config, source, teacher):
+# Runs that were begun before a setting existed have the default of it.
+_DEFAULTS = {"train": dataclasses.asdict(TrainConfig()), "model": dataclasses.asdict(ModelConfig())}
+
+
+def _settings(config, model_config, source, init_from, teachers):
     recipe = dataclasses.asdict(config)
+    tracker_config = init_from.tracker_config if init_from else TrackerConfig()
+    checksums = [saved_models.checksum(teacher.variables)[:16] for teacher in teachers]
     return {
         "train": {name: recipe[name] for name in recipe if name not in FREE_SETTINGS},
         "model": dataclasses.asdict(model_config),
+        "tracker": dataclasses.asdict(tracker_config),
         "inputs": {
             "training data": source.fingerprint(),
-            "teacher": teacher and checkpoints.checksum(teacher.variables)[:16],
+            "teacher": ",".join(checksums) or None,
         },
     }
+
+
+def _to_save(state):
+    """Returns the fields of a state as a dict, without a mean that the run does not keep."""
+    return {name: value for name, value in state._asdict().items() if value is not None}
 
 
 def _begin(config, model_config, optimizer, init_from=None, source=None):
     if init_from is None:
         variables = model.init_variables(jax.random.key(config.seed), config=model_config)
-        return sgd.create_state(variables, optimizer)
+        return sgd.create_state(variables, optimizer, config=config)
     variables = init_from.variables
     if "batch_stats" not in variables:
         (batch,) = pairs.batches(source, batch_size=16, start=0, stop=1)
@@ -156,16 +189,16 @@ def _begin(config, model_config, optimizer, init_from=None, source=None):
         except ValueError as error:
             raise ValueError(
                 f"--init-from is a network of {init_from.model_config}, asked for {model_config}; "
-                f"give its --width and --first-kernel, or larger ones ({error})"
+                f"give its --width or --channels and --first-kernel, or larger ones ({error})"
             ) from error
-    return sgd.create_state(jax.tree.map(jnp.asarray, variables), optimizer)
+    return sgd.create_state(jax.tree.map(jnp.asarray, variables), optimizer, config=config)
 
 
 def _train(run, state):
     first, epoch = int(state.step), sgd.steps_per_epoch(run.config)
     last = epoch * run.config.epochs
     if first and first % epoch == 0 and first not in run.errors:
-        _validate(run, first, state)  # which had been cut short
+        _validate(run, first, state)  # the validation after this step had been cut short
     if first == last:
         print(f"nothing left to do: {run.workdir} holds all {last} steps")
         return state
@@ -174,32 +207,81 @@ def _train(run, state):
         contextlib.ExitStack() as recording,
         _progress_bar(run.config, first, last) as bar,
     ):
-        steps = _steps(run, state, stream)
-        for done, (batch, (state, metrics, stop)) in enumerate(steps, first + 1):
-            values = _check(run, done, batch, metrics)
-            # Several hosts stop at the same step, the one whose result says so to all.
-            stop = bool(run.caught) if jax.process_count() == 1 else bool(stop)
+        began, losses, asked, profiled = time.perf_counter(), [], False, None
+        for call in _calls(run, state, stream):
+            done = call.last
+            values = _check(run, call)
             whole = done % epoch == 0
-            bar.set_postfix_str(f"loss {values['loss']:.3f}", refresh=False)
-            bar.update()
-            run.log.add(done, values, write=stop or whole or done % LOG_STEPS == 0)
-            if stop or whole or done % run.config.save_every == 0:
-                checkpoints.save(run.manager, done, state, run.settings)
+            # One host learns of a signal here, several by the result, which is the same on all.
+            asked |= bool(run.caught) if jax.process_count() == 1 else bool(call.stop)
+            stop = asked and call.state is not None  # else the next call has begun
+            bar.set_postfix_str(f"loss {values[-1]['loss']:.3f}", refresh=False)
+            bar.update(call.count)
+            losses += [value["loss"] for value in values]
+            for step, value in enumerate(values, call.first + 1):
+                write = step == done and (stop or whole or _passes(call, LOG_STEPS))
+                run.log.add(step, value, write=write)
+            if stop or call.saves:
+                checkpoints.save(run.manager, done, _to_save(call.state), run.settings)
             if stop:
                 checkpoints.finish(run.manager)
                 raise Stopped(done, run.caught)
             if whole:
-                _validate(run, done, state)
-            if whole or done == first + 1:  # neither validation nor compilation counts as speed
+                results = _validate(run, done, call.state)
+                seconds = time.perf_counter() - began
+                if jax.process_index() == 0:
+                    bar.write(_epoch_line(run.config, done // epoch, losses, results, seconds))
+                began, losses = time.perf_counter(), []
+            if whole or call.first == first:  # validation and compilation do not count as speed
                 run.log.restart_clock()
                 bar.unpause()
-            if run.profile and done == first + 1:
+            if run.profile and call.first == first:
                 recording.enter_context(jax.profiler.trace(run.workdir / "profile"))
-            elif run.profile and done == first + 1 + run.profile:
+                profiled = done + run.profile
+            elif profiled and done >= profiled:
                 recording.close()
     checkpoints.finish(run.manager)
-    _report_rates(run, state, batch)
-    return state
+    _report_rates(run, call)
+    _report_best(run)
+    return call.state
+
+
+def _passes(call, every):
+    """Says whether a multiple of a number of steps is among the steps of a call."""
+    return call.last // every > call.first // every
+
+
+def _epoch_line(config, epoch, losses, results, seconds):
+    text = f"epoch {epoch}/{config.epochs}: loss {np.mean(losses):.3f}"
+    if results:
+        text += f", validation loss {results['loss']:.3f}, centre error "
+        text += f"{results['center_error']:.2f} px (always the centre: "
+        text += f"{results['center_error_still']:.2f})"
+        if "success" in results:
+            text += f", success {results['success']:.3f}"
+    return f"{text}; {seconds:.0f} s"
+
+
+def _report_best(run):
+    """Says which checkpoint is the best, with its figures, and what to do with it."""
+    if jax.process_index() > 0:
+        return
+    if run.errors:
+        steps = [step for step in run.manager.all_steps() if step in run.errors]
+        best = run_folders.best_step(steps, run.errors)
+        (record,) = [
+            record
+            for record in run_folders.read_metrics(run.workdir)
+            if record["step"] == best and "validation_center_error" in record
+        ]
+        names = {"loss": "loss", "center_error": "centre error in px", "success": "success"}
+        figures = [
+            f"{text} {record[f'validation_{name}']:.3f}"
+            for name, text in names.items()
+            if f"validation_{name}" in record
+        ]
+        print(f"best checkpoint: step {best}, {', '.join(figures)} on held-out tracks")
+    print(f"next: python track.py --video FILE --box X,Y,W,H --weights {run.workdir}")
 
 
 def _batches(run, start, stop):
@@ -226,40 +308,74 @@ def _progress_bar(config, first, last):
     )
 
 
-def _steps(run, state, stream):
-    """Yields (batch, result) of each step when the next one is on its way.
+class _Call(NamedTuple):
+    """Some steps that the device made in one call, numbered from `first + 1` to `last`.
 
-    So the device never waits for what the host does with a result.
+    `state` is None if the next call, to which the state was donated, has begun.
     """
-    late = None
-    for batch in stream:
-        stop = np.float32(bool(run.caught))
-        result = run.step(state, run.teacher, sgd.split(batch), stop)
-        state = result[0]
-        if late is not None:
+
+    first: int
+    count: int
+    saves: bool
+    batches: list
+    metrics: dict
+    stop: jax.Array
+    state: sgd.TrainState | None
+
+    @property
+    def last(self):
+        return self.first + self.count
+
+
+def _calls(run, state, stream):
+    """Yields each call one call late, so that the device never waits for the host's work.
+
+    A call whose state the host needs, to save or to validate, is yielded before the next one
+    begins: the state is donated to that.
+    """
+    epoch, done, late = sgd.steps_per_epoch(run.config), int(state.step), None
+    last, alone = epoch * run.config.epochs, jax.process_count() == 1
+    stopping = False
+    while done < last or late:
+        if late and (late.saves or stopping or (alone and run.caught) or done == last):
             yield late
-        late = batch, result
-    yield late
+            late = None
+            continue
+        # A shorter call would have to be compiled, so the rest of an epoch goes one by one.
+        count = run.config.steps_per_call
+        count = count if done % epoch + count <= epoch else 1
+        batches = list(itertools.islice(stream, count))
+        result = run.steps(state, run.teachers, sgd.split(batches), np.float32(bool(run.caught)))
+        if late:
+            if not alone:  # all hosts see the same, and yield the next call with its state
+                stopping |= bool(late.stop)
+            yield late._replace(state=None)
+        state, metrics, stop = result
+        late = _Call(done, count, False, batches, metrics, stop, state)
+        done = late.last
+        late = late._replace(saves=done % epoch == 0 or _passes(late, run.config.save_every))
 
 
-def _check(run, step, batch, metrics):
-    values = {key: float(value) for key, value in metrics.items()}
-    if not np.isfinite(list(values.values())).all():
-        numbers = ", ".join(str(index) for index in batch["index"])
-        names = ", ".join(run.source.sequences[track].name for track in batch["track"])
-        raise FloatingPointError(
-            f"loss {values['loss']}, gradient {values['gradient_norm']} at step {step}, pairs "
-            f"{numbers} of tracks {names}; look at these, or begin anew with a lower "
-            "--learning-rate"
-        )
-    return values
+def _check(run, call):
+    """Returns the metrics of each step of a call, name -> float, if they are finite."""
+    metrics = {name: np.asarray(value) for name, value in call.metrics.items()}
+    steps = [{name: float(value[i]) for name, value in metrics.items()} for i in range(call.count)]
+    for number, (values, batch) in enumerate(zip(steps, call.batches, strict=True)):
+        if not np.isfinite(list(values.values())).all():
+            numbers = ", ".join(str(index) for index in batch["index"])
+            names = ", ".join(run.source.sequences[track].name for track in batch["track"])
+            raise FloatingPointError(
+                f"loss {values['loss']}, gradient {values['gradient_norm']} at step "
+                f"{call.first + number + 1}, pairs {numbers} of tracks {names}; look at these, or "
+                "begin anew with a lower --learning-rate"
+            )
+    return steps
 
 
 def _validate(run, step, state):
     if run.validation is None:
-        return
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
-    variables = jax.tree.map(lambda array: array.addressable_data(0), variables)
+        return None
+    variables = jax.tree.map(lambda array: array.addressable_data(0), state.variables)
     alone = jax.process_count() == 1  # several hosts stop together, at the end of a step
     scored = validate(
         variables,
@@ -275,20 +391,23 @@ def _validate(run, step, state):
         run.log.image(step, f"validation_response/{number}", picture)
     run.log.scalars(step, {f"validation_{key}": value for key, value in results.items()})
     run.errors[step] = results["center_error"]
+    return results
 
 
-def _report_rates(run, state, batch):
-    """Measures what the loader and the step reach alone: the lower one is the run's limit."""
-    size, batch = run.config.batch_size, sgd.split(batch)
+def _report_rates(run, call):
+    """Measures what the loader and the step reach alone: the slower one limits the run."""
+    size, batches = run.config.batch_size, sgd.split(call.batches)
     with contextlib.closing(_batches(run, 0, 4 * MEASURED_STEPS)) as stream:
         next(stream)
         start = time.perf_counter()
         count = sum(1 for _ in stream)
         loader = count * size / (time.perf_counter() - start)
+    # A copy, which the steps may give away: the caller returns the state.
+    state = sgd.replicate(jax.tree.map(lambda array: array.addressable_data(0), call.state))
     start = time.perf_counter()
     for _ in range(MEASURED_STEPS):
-        result = run.step(state, run.teacher, batch, np.float32(0))
-        jax.block_until_ready(result)
-    step = MEASURED_STEPS * size / (time.perf_counter() - start)
+        state, *_ = run.steps(state, run.teachers, batches, np.float32(0))
+        jax.block_until_ready(state)
+    step = MEASURED_STEPS * call.count * size / (time.perf_counter() - start)
     if jax.process_index() == 0:
         print(f"loader alone {loader:.1f} pairs/s, step alone {step:.1f} pairs/s")

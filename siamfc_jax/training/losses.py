@@ -6,11 +6,12 @@ util/create_logisticloss_label.m.
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from siamfc_jax.geometry import STRIDE
 
 
-def response_labels(size, *, radius, offset=(0.0, 0.0)):
+def response_labels(size: int, *, radius: float, offset: ArrayLike = (0.0, 0.0)) -> jax.Array:
     """Marks the cells that lie on the object.
 
     Args:
@@ -26,14 +27,14 @@ def response_labels(size, *, radius, offset=(0.0, 0.0)):
     return (squared <= radius**2).astype(jnp.float32)
 
 
-def balance_weights(labels):
-    """Weighs the cells so that positives and negatives count half each.
+def balance_weights(labels: jax.Array) -> jax.Array:
+    """Weights the cells so that positives and negatives count half each.
 
     Args:
       labels: f32[..., R, R] of 0 and 1.
 
     Returns:
-      f32[..., R, R] with sum 1 over the last two axes, whichever labels occur.
+      f32[..., R, R] with sum 1 over the last two axes, also if all labels are equal.
     """
     positive = labels.sum((-2, -1), keepdims=True)
     negative = labels.shape[-1] * labels.shape[-2] - positive
@@ -42,13 +43,13 @@ def balance_weights(labels):
     return weights / classes
 
 
-def logistic_loss(logits, labels):
+def logistic_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Returns log(1 + exp(-y v)) for logits v and labels 1 (y = 1) or 0 (y = -1)."""
     return jax.nn.softplus(jnp.where(labels > 0, -logits, logits))
 
 
-def balanced_logistic_loss(logits, labels):
-    """Averages the logistic loss with both classes in balance.
+def balanced_logistic_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Averages the logistic loss, positives and negatives balanced.
 
     Args:
       logits: f32[B, R, R].

@@ -1,7 +1,7 @@
-"""Clips whose object cannot be seen for a while, made from videos in which it always can.
+"""Makes clips whose object is out of sight for a while, from videos in which it is always visible.
 
-The object is covered by a piece of its surroundings that slides over it, the camera turns
-away until it has left the picture, or another scene is cut in.
+A piece of the surroundings slides over the object, or the camera turns away until the object has
+left the picture, or another scene is cut in.
 """
 
 from typing import NamedTuple
@@ -9,47 +9,47 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from siamfc_jax.data.pairs import cut_patch, patch_scale, usable_frames
-from siamfc_jax.geometry import PATCH_SIZE
+from siamfc_jax.data.pairs import usable_frames
+from siamfc_jax.data.patches import cut_patch, patch_box
 
 KINDS = ("covered", "left", "cut")
 SLIDE = 4  # frames that it takes to cover or to leave
 
 
-class Clip(NamedTuple):
+class OccludedClip(NamedTuple):
     """A video of one object, T frames.
 
     Attributes:
       frames: u8[T, H, W, 3] RGB.
-      boxes: f32[T, 4] in frame pixels, also of an object that cannot be seen.
-      sight: f32[T] share of the box that can be seen, 0 for none.
-      kind: of KINDS.
+      boxes: f32[T, 4] in frame pixels, known also while the object is out of sight.
+      visibility: f32[T] share of the box that is visible, [0, 1].
+      kind: one of KINDS.
     """
 
     frames: np.ndarray
     boxes: np.ndarray
-    sight: np.ndarray
+    visibility: np.ndarray
     kind: str
 
 
-def hide(frames, boxes, kind: str, gap: range, *, scene, walk=0.0, seed=0) -> Clip:
-    """Takes the object of a video out of sight.
+def occlude(frames, boxes, kind: str, gap: range, *, scene, walk=0.0, seed=0) -> OccludedClip:
+    """Takes the object of a video out of visibility.
 
     Args:
       frames: T frames u8[H, W, 3].
       boxes: f32[T, 4] in frame pixels, all known.
-      kind: of KINDS.
-      gap: frames in which nothing is to be seen of the object.
-      scene: frames u8[any, any, 3] of another place, which a cut shows.
-      walk: standard deviation of a step by which the camera moves at random from frame
-        to frame, in sizes of the object; for tracks that hold it in the middle.
-      seed: of the walk.
+      kind: one of KINDS.
+      gap: frames in which nothing of the object is visible.
+      scene: frames u8[any, any, 3] of another place, shown during a cut.
+      walk: standard deviation of the random camera motion from frame to frame, in sizes of the
+        object; for tracks that hold the object in the middle of each frame.
+      seed: of the camera motion.
 
     Returns:
-      The clip; the mean colour lies where a turned camera would show what nobody filmed.
+      The clip. Where a turned camera would show what was not filmed, it has the mean colour.
     """
     times = np.arange(len(frames))
-    # -1 before, 1 after, 0 in the gap.
+    # -1 before the gap, 0 in it, 1 after it; linear over the SLIDE frames beside it.
     phase = np.interp(times, [gap[0] - SLIDE, gap[0], gap[-1], gap[-1] + SLIDE], [-1, 0, 0, 1])
     boxes, size = np.asarray(boxes, np.float32), np.sqrt(np.prod(boxes[0][2:]))
     steps = np.random.default_rng(seed).normal(0, walk, (len(frames), 2)) * (times > 0)[:, None]
@@ -58,20 +58,22 @@ def hide(frames, boxes, kind: str, gap: range, *, scene, walk=0.0, seed=0) -> Cl
         pan += (1 - np.abs(phase))[:, None] * _way_out(boxes + _pad(pan), gap, frames[0].shape)
     images = [_shift(frame, by) for frame, by in zip(frames, pan, strict=True)]
     boxes = boxes + _pad(pan)
-    sight = _inside(boxes, images[0].shape)
+    visibility = _inside(boxes, images[0].shape)
     if kind == "covered":
         piece = _surroundings(images[gap[0]], boxes[gap[0]])
         for image, box, side in zip(images, boxes, phase, strict=True):
             _paste(image, box, piece, side)
         width = 1.25 * boxes[:, 2]
         free = np.abs(phase) * (width + boxes[:, 2]) / 2 - (width - boxes[:, 2]) / 2
-        sight = sight * np.clip(free / boxes[:, 2], 0, 1)
+        visibility = visibility * np.clip(free / boxes[:, 2], 0, 1)
     elif kind == "cut":
         for index in gap:
             other = scene[index % len(scene)]
             images[index] = cv2.resize(other, images[0].shape[1::-1], interpolation=cv2.INTER_AREA)
-        sight = np.where((times >= gap[0]) & (times <= gap[-1]), 0, sight)
-    return Clip(np.stack(images), boxes.astype(np.float32), sight.astype(np.float32), kind)
+        visibility = np.where((times >= gap[0]) & (times <= gap[-1]), 0, visibility)
+    return OccludedClip(
+        np.stack(images), boxes.astype(np.float32), visibility.astype(np.float32), kind
+    )
 
 
 def _pad(pan):
@@ -79,7 +81,7 @@ def _pad(pan):
 
 
 def _way_out(boxes, gap, shape):
-    """Returns f[T, 2], the shifts that bring the boxes just over the nearest edge."""
+    """Returns f64[T, 2], the shifts that move the boxes just beyond the nearest edge."""
     height, width = shape[:2]
     x, y, w, h = boxes.T
     ways = -(x + w), width - x, -(y + h), height - y
@@ -121,7 +123,7 @@ def _surroundings(image, box):
 
 
 def _paste(image, box, piece, side):
-    """Lays a piece over the box, or so far aside that they touch where `side` is -1 or 1."""
+    """Lays a piece over the box; at `side` -1 or 1 it only touches the box from that side."""
     if abs(side) == 1:
         return
     size = np.array(piece.shape[1::-1])
@@ -131,18 +133,19 @@ def _paste(image, box, piece, side):
 
 
 def clips_of_tracks(sequences, *, length: int, gap: range):
-    """Makes one clip of each track, of all kinds in turn, however short the track is.
+    """Makes one clip of each track, however short; the kinds take turns.
 
-    Its usable frames run to and fro, each cut at the scale of a search, so that all clips
-    have one size and are tracked by one compiled program; the camera walks.
+    The usable frames of a track are played forwards and backwards until the clip is full. Each is
+    cut at the scale of a search, so that all clips have one size and one compiled program tracks
+    them all; the camera moves at random.
 
     Args:
-      sequences: of `sequences.Sequence`.
+      sequences: `data.sequences.Sequence`s.
       length: frames of a clip.
-      gap: frames of the clip in which nothing is to be seen of the object.
+      gap: frames of the clip in which nothing of the object is visible.
 
     Yields:
-      Clip; none of a track without a usable frame.
+      OccludedClip; tracks without a usable frame give none.
     """
     for number, sequence in enumerate(sequences):
         usable = usable_frames(sequence)
@@ -152,22 +155,21 @@ def clips_of_tracks(sequences, *, length: int, gap: range):
         for index in np.resize([*usable, *usable[-2:0:-1]], length):
             box = sequence.boxes[index]
             frames.append(cut_patch(sequence.frames[int(index)], box))
-            size = box[2:] * patch_scale(box)
-            boxes.append([*(PATCH_SIZE / 2 - size / 2), *size])
+            boxes.append(patch_box(box))
         scene, kind = _scene(sequences[number - 1], length), KINDS[number % len(KINDS)]
-        yield hide(frames, boxes, kind, gap, scene=scene, walk=0.15, seed=number)
+        yield occlude(frames, boxes, kind, gap, scene=scene, walk=0.15, seed=number)
 
 
 def clips_of_videos(sequences, *, length: int, gap: range):
-    """Makes clips of every kind of each `length` frames in a row, as they were filmed.
+    """Makes a clip of every kind from each `length` consecutive frames, as they were filmed.
 
     Args:
-      sequences: of `sequences.Sequence`.
+      sequences: `data.sequences.Sequence`s.
       length: frames of a clip.
-      gap: frames of the clip in which nothing is to be seen of the object.
+      gap: frames of the clip in which nothing of the object is visible.
 
     Yields:
-      (name of the sequence, Clip).
+      (name of the sequence, OccludedClip).
     """
     for number, sequence in enumerate(sequences):
         scene, usable = _scene(sequences[number - 1], length), usable_frames(sequence)
@@ -175,7 +177,7 @@ def clips_of_videos(sequences, *, length: int, gap: range):
             part = usable[end - length : end]
             frames = [sequence.frames[int(index)] for index in part]
             for kind in KINDS:
-                yield sequence.name, hide(frames, sequence.boxes[part], kind, gap, scene=scene)
+                yield sequence.name, occlude(frames, sequence.boxes[part], kind, gap, scene=scene)
 
 
 def _scene(sequence, length):

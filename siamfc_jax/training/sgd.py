@@ -6,7 +6,8 @@ vid_create_net.m of the authors for every rate.
 
 import contextlib
 import functools
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,27 +30,34 @@ AXIS = "devices"
 
 
 class TrainState(NamedTuple):
-    """All that a run needs to go on; the data are a function of `step`.
+    """Everything that a run needs to go on; its data are a function of `step`.
 
     Attributes:
       step: i32[] steps done.
       params: of the network.
       batch_stats: running statistics of its batch normalisation.
       opt_state: of optax.
+      average: exponential mean of `{"params", "batch_stats"}`, or None if the run keeps none.
     """
 
     step: jax.Array
     params: dict
     batch_stats: dict
     opt_state: optax.OptState
+    average: dict | None = None
+
+    @property
+    def variables(self) -> dict:
+        """The variables of the model: the mean if there is one, else those of the last step."""
+        return self.average or {"params": self.params, "batch_stats": self.batch_stats}
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     """Makes SGD with momentum and the authors' rates.
 
-    Kernels have rate 1 and weight decay; their biases and the scales of batch
-    normalisation rate 2; its shifts and b rate 1; gamma rate 0 (vid_create_net.m,
-    make_siameseFC.m). The rate falls geometrically from epoch to epoch.
+    Kernels have rate 1 and weight decay; their biases and the scales of batch normalisation have
+    rate 2, its shifts and b rate 1, gamma rate 0 (vid_create_net.m, make_siameseFC.m). All are
+    multiplied by `learning_rate`.
 
     Args:
       config: rates, momentum, decay and the length of the run.
@@ -78,11 +86,28 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     )
 
 
-def learning_rate(step, *, config: TrainConfig):
-    """Returns the rate of a step: geometric by epoch, first and last as configured."""
-    epoch = jnp.minimum(step // steps_per_epoch(config), config.epochs - 1)
-    decay = (config.final_learning_rate / config.learning_rate) ** (1 / max(1, config.epochs - 1))
-    return config.learning_rate * decay**epoch
+def learning_rate(step: jax.Array | int, *, config: TrainConfig) -> jax.Array:
+    """Returns the learning rate of a step.
+
+    It falls from the first to the final rate geometrically by epoch, as the authors' does, or by
+    step as half a cosine (Loshchilov and Hutter 2016, without restarts). During a warm-up of n
+    steps, step s has (s + 1) / (n + 1) of its rate.
+
+    Args:
+      step: steps done before this one.
+      config: rates, schedule and the length of the run.
+    """
+    first, final = config.learning_rate, config.final_learning_rate
+    if config.cosine:
+        last = max(1, steps_per_epoch(config) * config.epochs - 1)
+        progress = jnp.minimum(step / last, 1)
+        rate = final + (first - final) * (1 + jnp.cos(jnp.pi * progress)) / 2
+    else:
+        epoch = jnp.minimum(step // steps_per_epoch(config), config.epochs - 1)
+        rate = first * ((final / first) ** (1 / max(1, config.epochs - 1))) ** epoch
+    if config.warmup_steps:
+        rate = rate * jnp.minimum((step + 1) / (config.warmup_steps + 1), 1)
+    return rate
 
 
 def steps_per_epoch(config: TrainConfig) -> int:
@@ -90,31 +115,62 @@ def steps_per_epoch(config: TrainConfig) -> int:
     return -(-config.pairs_per_epoch // config.batch_size)
 
 
-def create_state(variables, optimizer) -> TrainState:
+def create_state(
+    variables: dict, optimizer: optax.GradientTransformation, *, config: TrainConfig
+) -> TrainState:
     """Returns the state of a run that starts from `variables`."""
-    params = variables["params"]
-    return TrainState(jnp.int32(0), params, variables["batch_stats"], optimizer.init(params))
+    params, batch_stats = variables["params"], variables["batch_stats"]
+    average = {"params": params, "batch_stats": batch_stats} if config.ema_decay else None
+    return TrainState(jnp.int32(0), params, batch_stats, optimizer.init(params), average)
 
 
-def loss_fn(params, batch_stats, crops, tracks, *, config, teacher=None, axis_name=None):
+def update_average(average: dict, variables: dict, step: jax.Array, *, decay: float) -> dict:
+    """Moves an exponential mean of variables towards the variables of a step.
+
+    Early on the decay is (1 + step) / (10 + step), so that the first weights are forgotten soon
+    (as in TensorFlow's ExponentialMovingAverage).
+
+    Args:
+      average: the mean before the step.
+      variables: after the step.
+      step: i32[] steps done before this one.
+      decay: share of the old mean that stays, once the run is long.
+
+    Returns:
+      The mean after the step.
+    """
+    decay = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda mean, new: mean + (1 - decay) * (new - mean), average, variables)
+
+
+def loss_fn(
+    params: dict,
+    batch_stats: dict,
+    crops: augment.Pairs,
+    tracks: jax.Array,
+    *,
+    config: TrainConfig,
+    teachers: tuple[dict, ...] = (),
+    axis_name: str | None = None,
+) -> tuple[jax.Array, tuple[dict, dict]]:
     """Computes the loss of augmented pairs.
 
     Args:
       params: of the network.
       batch_stats: running statistics.
-      crops: `augment.Pairs` of B pairs.
-      tracks: i32[B]; pairs of one track are no negatives of each other.
-      config: TrainConfig.
-      teacher: folded variables of a network, or None; its logits for every exemplar of the
-        batch against every search are imitated.
-      axis_name: of the devices that share the batch.
+      crops: B pairs.
+      tracks: i32[B]; pairs of one track are not negatives of each other.
+      config: weights of the parts of the loss.
+      teachers: folded variables of networks whose logits, for every exemplar of the batch against
+        every search, are imitated; see `_teach` for more than one.
+      axis_name: `pmap` axis of the devices that share the batch.
 
     Returns:
       (loss f32[], (new batch_stats, metrics)).
     """
     dtype = jnp.bfloat16 if config.bfloat16 else jnp.float32
     embed = functools.partial(model.embed_train, dtype=dtype, axis_name=axis_name)
-    # The running statistics take the exemplars first, then the searches.
+    # The running statistics are updated by the exemplars first, then by the searches.
     exemplar, batch_stats = embed({"params": params, "batch_stats": batch_stats}, crops.exemplar)
     search, batch_stats = embed({"params": params, "batch_stats": batch_stats}, crops.search)
     variables = {"params": params}
@@ -126,65 +182,97 @@ def loss_fn(params, batch_stats, crops, tracks, *, config, teacher=None, axis_na
     metrics = {"loss": loss}
     gather = functools.partial(lax.all_gather, axis_name=axis_name, tiled=True)
     gather = gather if axis_name else lambda array: array
-    if config.batch_negatives > 0 or teacher is not None:
+    if config.batch_negatives > 0 or teachers:
         # Every exemplar of all devices against every search of this one: [N, B, R, R].
         crossed = model.adjust(variables, model.cross_correlate_all(gather(exemplar), search))
     if config.batch_negatives > 0:
         negative = (gather(tracks)[:, None] != tracks[None, :]).astype(jnp.float32)
         losses = logistic_loss(crossed, jnp.zeros_like(crossed)).mean((-2, -1))
-        # The mean over a full row, so that a batch split over devices gives the same.
+        # Divided by a full row, so that a batch split over devices gives the same.
         negatives = (losses * negative).sum() / (negative.shape[1] * max(1, len(negative) - 1))
         metrics["negatives"] = negatives
         loss = loss + config.batch_negatives * negatives
-    if teacher is not None:
-        exemplar, search = (model.embed(teacher, images) for images in crops[:2])
+    if teachers:
         errors = [
-            optax.huber_loss(own, lax.stop_gradient(model.adjust(teacher, taught)))
-            for own, taught in (
-                (logits, model.cross_correlate(exemplar, search)),
-                (crossed, model.cross_correlate_all(gather(exemplar), search)),
+            optax.huber_loss(own, lax.stop_gradient(taught))
+            for own, taught in zip(
+                (logits, crossed), _teach(teachers, crops, gather, axis_name), strict=True
             )
         ]
-        # Of a pair's own response the object counts half, as in the loss above.
+        # In a pair's own response the object counts half, as in the loss above.
         imitation = (balance_weights(labels) * errors[0]).sum((-2, -1)).mean() + errors[1].mean()
         metrics["imitation"] = imitation
         loss = loss + config.distillation * imitation
     return loss, (batch_stats, metrics)
 
 
-def respond(variables, crops):
+def _teach(teachers, crops, gather, axis_name):
+    """Returns the logits to imitate: [B, R, R] of the pairs, [N, B, R, R] of all with all.
+
+    Each teacher has its own scale of logits. Those of the second and later ones are shifted and
+    scaled to the mean and standard deviation of the first one's, over all responses of the batch
+    on all devices; then the teachers are averaged.
+    """
+    logits = []
+    for teacher in teachers:
+        exemplar, search = (model.embed(teacher, images) for images in crops[:2])
+        paired = model.adjust(teacher, model.cross_correlate(exemplar, search))
+        crossed = model.adjust(teacher, model.cross_correlate_all(gather(exemplar), search))
+        if len(teachers) > 1:
+            moments = jnp.stack([crossed.mean(), (crossed**2).mean()])
+            mean, square = lax.pmean(moments, axis_name) if axis_name else moments
+            scale = jnp.sqrt(square - mean**2) + 1e-6
+            if not logits:
+                first_mean, first_scale = mean, scale
+            paired, crossed = (
+                (array - mean) / scale * first_scale + first_mean for array in (paired, crossed)
+            )
+        logits.append((paired, crossed))
+    return jax.tree.map(lambda *arrays: sum(arrays) / len(arrays), *logits)
+
+
+def respond(variables: dict, crops: augment.Pairs) -> jax.Array:
     """Returns the logits f32[B, R, R] of `augment.Pairs` with the stored batch statistics."""
     exemplar, search = (model.embed(variables, images) for images in crops[:2])
     return model.adjust(variables, model.cross_correlate(exemplar, search))
 
 
-def train_step(state, teacher, batch, *, config, optimizer, axis_name=None):
+def train_step(
+    state: TrainState,
+    teachers: tuple[dict, ...],
+    batch: dict,
+    *,
+    config: TrainConfig,
+    optimizer: optax.GradientTransformation,
+    axis_name: str | None = None,
+) -> tuple[TrainState, dict]:
     """Makes one step of gradient descent.
 
     Args:
-      state: TrainState.
-      teacher: as of `loss_fn`.
-      batch: of `pairs.batches`; a pair's index makes its randomness.
-      config: TrainConfig.
-      optimizer: of `make_optimizer`.
-      axis_name: of the devices that share the batch.
+      state: before the step.
+      teachers: folded variables of networks to imitate, see `loss_fn`.
+      batch: from `pairs.batches`; the index of a pair determines its randomness.
+      config: the recipe.
+      optimizer: from `make_optimizer`.
+      axis_name: `pmap` axis of the devices that share the batch.
 
     Returns:
       (new state, metrics f32[] each, `loss` and `gradient_norm` among them).
     """
-    # Apart from the seed of the draw, which numbers pairs in the same way.
+    # Independent of `PairSource`'s NumPy seed, which uses the same pair indices.
     base = jax.random.key(config.seed)
 
     def gradients(batch_stats, part):
         keys = jax.vmap(lambda index: jax.random.fold_in(base, index))(part["index"])
         crops = augment.random_crops(keys, part["exemplar"], part["search"], config=config)
-        loss = functools.partial(loss_fn, config=config, teacher=teacher, axis_name=axis_name)
+        loss = functools.partial(loss_fn, config=config, teachers=teachers, axis_name=axis_name)
         (_, (batch_stats, metrics)), grads = jax.value_and_grad(loss, has_aux=True)(
             state.params, batch_stats, crops, part["track"]
         )
         return batch_stats, (grads, metrics)
 
-    # Every n-th pair, so that a micro-batch has the same pairs on any number of devices.
+    # [B, ...] -> [B / n, n, ...] -> [n, B / n, ...]: every n-th pair, so that a micro-batch has
+    # the same pairs on any number of devices.
     parts = jax.tree.map(
         lambda a: a.reshape(-1, config.accumulate, *a.shape[1:]).swapaxes(0, 1), batch
     )
@@ -197,48 +285,79 @@ def train_step(state, teacher, batch, *, config, optimizer, axis_name=None):
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     metrics["gradient_norm"] = optax.global_norm(grads)
-    return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
+    average = state.average
+    if average is not None:
+        variables = {"params": params, "batch_stats": batch_stats}
+        average = update_average(average, variables, state.step, decay=config.ema_decay)
+    return TrainState(state.step + 1, params, batch_stats, opt_state, average), metrics
 
 
-def parallelize(step):
-    """Runs a step on all devices of all hosts: the state is one, the batch split.
+def parallelize(step: Callable, *, devices: Sequence[jax.Device] | None = None) -> Callable:
+    """Makes a step run several times, on all devices of all hosts: one state, batches split.
 
-    The only place that knows `pmap`; jit with shardings would replace it here.
+    This is the only place that knows `pmap`; jit with shardings would replace it here.
 
     Args:
-      step: as of `train_step`, with `axis_name` free.
+      step: `train_step` with everything bound except state, teachers, batch and `axis_name`.
+      devices: those of this host to use, all if None.
 
     Returns:
-      step(state, teacher, batch, stop) -> (state, metrics, stop). The batch is this
-      host's share with a leading axis of its devices; `stop` f32[] is what this host
-      wants and what comes back is the same on all: the maximum.
+      steps(state, teachers, batches, stop) -> (state, metrics f32[K] each, stop). `batches`
+      comes from `split`; `state` is donated. `stop` f32[] is 1 if this host wants to stop;
+      the maximum over all hosts is returned, so that all stop together.
     """
 
-    def run(state, teacher, batch, stop):
-        state, metrics = step(state, teacher, batch, axis_name=AXIS)
+    def steps(state, teachers, batches, stop):
+        def one(state, batch):
+            return step(state, teachers, batch, axis_name=AXIS)
+
+        state, metrics = lax.scan(one, state, batches)
         return state, metrics, lax.pmax(stop, AXIS)
 
-    return jax.pmap(run, AXIS, in_axes=(None, None, 0, None), out_axes=None)
+    return jax.pmap(
+        steps,
+        AXIS,
+        in_axes=(None, None, 0, None),
+        out_axes=None,
+        devices=devices,
+        donate_argnums=0,
+    )
 
 
-def replicate(tree):
-    """Puts arrays onto every local device, where a parallel step wants and leaves them."""
-    mesh = Mesh(np.array(jax.local_devices()), AXIS)
+def replicate(tree: Any, *, devices: Sequence[jax.Device] | None = None) -> Any:
+    """Copies arrays onto every local device, where a parallel step expects and leaves them."""
+    # A copy of its own for each leaf, because a parallel step gives the buffers of its state away.
+    tree = jax.tree.map(jnp.copy, tree)
+    mesh = Mesh(np.array(devices or jax.local_devices()), AXIS)
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
-def split(batch):
-    """Gives the arrays of this host's share of a batch a leading axis of its devices."""
-    devices = jax.local_device_count()
-    return jax.tree.map(lambda a: a.reshape(devices, -1, *a.shape[1:]), batch)
+def split(batches: Sequence[dict], *, devices: Sequence[jax.Device] | None = None) -> dict:
+    """Stacks this host's shares of K batches and splits them over its devices.
+
+    Args:
+      batches: K dicts of arrays [B, ...].
+      devices: those of this host to use, all if None.
+
+    Returns:
+      A dict of arrays [devices, K, B / devices, ...].
+    """
+    count = len(devices or jax.local_devices())
+
+    def stack(*arrays):
+        # [K, B, ...] -> [K, devices, B / devices, ...] -> [devices, K, B / devices, ...]
+        whole = np.stack(arrays)
+        return whole.reshape(len(arrays), count, -1, *whole.shape[2:]).swapaxes(0, 1)
+
+    return jax.tree.map(stack, *batches)
 
 
-def connect(coordinator, num_processes, process_id) -> None:
-    """Joins the other hosts of a run; to be called before JAX computes anything.
+def connect(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    """Joins the other hosts of a run; call it before JAX computes anything.
 
     Args:
       coordinator: "HOST:PORT" of process 0, or None to ask the cluster: TPU, Slurm and
-        Open MPI are known. Where there is none, this host is alone.
+        Open MPI are known. Without a cluster, this host is alone.
       num_processes: number of hosts, or None.
       process_id: which of them this is, or None.
 

@@ -1,6 +1,7 @@
-"""Scores a network on held-out tracks while it is trained: pairs, and short clips."""
+"""Scores a network during training, on pairs and short clips of held-out tracks."""
 
 import functools
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import jax
@@ -9,8 +10,10 @@ import numpy as np
 
 from siamfc_jax.config import TrackerConfig, TrainConfig
 from siamfc_jax.data import pairs
+from siamfc_jax.data.patches import cut_patch, patch_box, patch_scale
+from siamfc_jax.data.sequences import Sequence
 from siamfc_jax.evaluation import metrics
-from siamfc_jax.geometry import PATCH_SIZE, SEARCH_SIZE
+from siamfc_jax.geometry import SEARCH_SIZE
 from siamfc_jax.media.drawing import draw_response
 from siamfc_jax.network import model
 from siamfc_jax.tracking import tracker
@@ -21,14 +24,14 @@ from siamfc_jax.training.sgd import respond
 
 PAIRS = 512
 BATCH = 8
-SHIFT = 32.0  # objects of pairs lie up to this far off the centre, in search pixels
+SHIFT = 32.0  # largest distance of a pair's object from the centre, in search pixels
 PICTURES = 4
 CLIPS, CLIP_FRAMES = 16, 8
 WALK = 12.0  # standard deviation of an object's step in a clip, in search pixels
 
 
-class Clip(NamedTuple):
-    """A short video in which an object of a track walks about.
+class ValidationClip(NamedTuple):
+    """A short video in which the object of a track moves at random.
 
     Attributes:
       frames: u8[8, 319, 319, 3].
@@ -39,17 +42,17 @@ class Clip(NamedTuple):
     boxes: np.ndarray
 
 
-def make_clips(sequences) -> list[Clip]:
+def make_clips(sequences: Iterable[Sequence]) -> list[ValidationClip]:
     """Makes clips of the first 8 usable frames of up to 16 tracks.
 
-    Each frame is cut around a point that wanders up to 48 px away from the object,
-    as tracks that were stored as crops hold their object in the middle of each frame.
+    Each frame is cut around a point that wanders up to 48 px away from the object, because tracks
+    that were stored as crops have their object in the middle of each frame.
 
     Args:
-      sequences: of `Sequence`.
+      sequences: `data.sequences.Sequence`s.
 
     Returns:
-      The clips; none of a track with fewer usable frames.
+      The clips, at most one of a track; tracks with fewer usable frames give none.
     """
     usable = [(track, pairs.usable_frames(track)[:CLIP_FRAMES]) for track in sequences]
     usable = [(track, frames) for track, frames in usable if len(frames) == CLIP_FRAMES]
@@ -63,42 +66,40 @@ def _make_clip(track, frames, rng):
     patches, boxes = [], []
     for frame, shift in zip(frames, walk, strict=True):
         box = track.boxes[frame]
-        scale = pairs.patch_scale(box)
-        beside = np.concatenate([box[:2] - shift / scale, box[2:]])
-        patches.append(pairs.cut_patch(track.frames[frame], beside))
-        size = box[2:] * scale
-        boxes.append(np.concatenate([PATCH_SIZE / 2 + shift - size / 2, size]))
-    return Clip(np.stack(patches), np.array(boxes, np.float32))
+        beside = np.concatenate([box[:2] - shift / patch_scale(box), box[2:]])
+        patches.append(cut_patch(track.frames[frame], beside))
+        boxes.append(patch_box(box) + [*shift, 0, 0])
+    return ValidationClip(np.stack(patches), np.array(boxes, np.float32))
 
 
-def score_clip(params, clip: Clip) -> tuple[float, float]:
+def score_clip(params: dict, clip: ValidationClip) -> tuple[float, float]:
     """Tracks a clip.
 
     Args:
-      params: of `model.fold_batch_norm`.
-      clip: of `make_clips`.
+      params: folded variables on the device.
+      clip: what to track, from the box of its first frame.
 
     Returns:
-      (success, success of never moving): areas under the success curve.
+      (success, success of a tracker that never moves): areas under the success curve.
     """
     boxes, _ = tracker.track_clip(params, clip.frames, clip.boxes[0], config=TrackerConfig())
     still = np.broadcast_to(clip.boxes[0], clip.boxes.shape)
-    overlaps = [metrics.iou(found[1:], clip.boxes[1:]) for found in (np.asarray(boxes), still)]
+    overlaps = [metrics.iou(tracked[1:], clip.boxes[1:]) for tracked in (np.asarray(boxes), still)]
     return tuple(float(metrics.success_curve(overlap).mean()) for overlap in overlaps)
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def score_pairs(params, batch, *, config: TrainConfig):
-    """Scores pairs whose objects lie anywhere within 32 px of the centre.
+def score_pairs(params: dict, batch: dict, *, config: TrainConfig):
+    """Scores pairs whose objects lie at random within 32 px of the centre.
 
     Args:
-      params: of `model.fold_batch_norm`.
-      batch: of `pairs.batches`.
-      config: nothing but the seed and the radius matters.
+      params: folded variables.
+      batch: from `pairs.batches`.
+      config: the training; only its seed and radius matter here.
 
     Returns:
       (`augment.Pairs`, logits f32[B, R, R], dict of f32[B]: loss, center_error in search
-      pixels, center_error_still of always answering the centre).
+      pixels, center_error_still of a tracker that always answers the centre).
     """
     plain = TrainConfig(max_shift=SHIFT, max_stretch=0.0, color_jitter=0.0)
     base = jax.random.key(config.seed)
@@ -118,19 +119,25 @@ def score_pairs(params, batch, *, config: TrainConfig):
     return crops, logits, {"loss": loss, "center_error": error, "center_error_still": still}
 
 
-def validate(variables, source, *, config: TrainConfig, stopped=lambda: False):
+def validate(
+    variables: dict,
+    source: pairs.PairSource,
+    *,
+    config: TrainConfig,
+    stopped: Callable[[], bool] = lambda: False,
+) -> tuple[dict[str, float], list[np.ndarray]] | None:
     """Scores a network on 512 pairs and up to 16 clips of held-out tracks.
 
     Args:
       variables: of the network, on one device.
-      source: `pairs.PairSource`.
+      source: pairs of held-out tracks.
       config: of the training.
-      stopped: says whether somebody wants the program to end.
+      stopped: returns True if the program was asked to end.
 
     Returns:
-      (name -> mean, pictures u8[239, W, 3] of the first pairs), or None where it was
-      stopped: loss, center_error and center_error_still of the pairs; success and
-      success_still of the clips, if a track has 8 usable frames.
+      (name -> mean, pictures u8[239, W, 3] of the first pairs), or None if it was
+      stopped. Means: loss, center_error and center_error_still of the pairs; success and
+      success_still of the clips, if any track has 8 usable frames.
     """
     params = jax.device_put(model.fold_batch_norm(variables))
     scores, pictures = [], []

@@ -37,6 +37,14 @@ def test_parse_xml_values():
         AnnotatedObject("", "dog", (1.0, 2.0, 3.0, 4.0), False, False),
     ]
     assert parse_xml(b"<annotation><size/></annotation>", "a.xml") == []
+    for size, expected in (
+        ("<width>64</width><height> 48 </height>", (64, 48)),
+        ("<width>0</width><height>0</height>", None),
+        ("<width>64</width>", None),
+        ("<width>a</width>", None),
+    ):
+        text = f"<annotation><size>{size}</size>{data}</annotation>"
+        assert parse_xml(text.encode(), "a.xml")[0].frame_size == expected
 
 
 @pytest.mark.parametrize(
@@ -70,14 +78,50 @@ def test_parse_xml_gives_corners_or_says_why(data):
     except ValueError as error:
         objects, said = [], str(error)
     assert not said or said.startswith("a.xml is no annotation in the VOC form")
-    assert all(len(thing.corners) == 4 for thing in objects)
+    assert all(len(annotated.corners) == 4 for annotated in objects)
 
 
 def test_parse_coco_values():
-    assert parse_coco(coco(), "a.json") == [
-        Still("a.jpg", ((1, "dog", (1.0, 2.0, 3.0, 4.0), False),))
-    ]
+    still = Still("a.jpg", None, ((1, "dog", (1.0, 2.0, 3.0, 4.0), False),))
+    assert parse_coco(coco(), "a.json") == [still]
     assert parse_coco(coco(iscrowd=1), "a.json")[0].objects[0][3]
+    sized = coco().replace(b'"file_name"', b'"width": 64, "height": 48, "file_name"')
+    assert parse_coco(sized, "a.json") == [still._replace(frame_size=(64, 48))]
+
+
+@pytest.mark.parametrize(
+    "changes, problem",
+    [
+        ({"bbox": [1, 2, 3]}, "annotation 1 has bbox [1, 2, 3], not 4 numbers"),
+        ({"bbox": []}, "annotation 1 has bbox [], not 4 numbers"),
+        ({"bbox": None}, "annotation 1 has bbox None, not 4 numbers"),
+        ({"bbox": [1, 2, 3, "4"]}, "annotation 1 has bbox [1, 2, 3, '4'], not 4 numbers"),
+        ({"bbox": [1, 2, 3, float("nan")]}, "annotation 1 has bbox [1, 2, 3, nan], not 4 numbers"),
+        ({"bbox": [1, 2, 3, 10**400]}, "annotation 1 has bbox [1, 2, 3, 1000000"),
+        ({"image_id": 999}, "annotation 1 has image_id 999, which is not listed"),
+        ({"image_id": [7]}, "annotation 1 has image_id [7], which is not listed"),
+        ({"category_id": 1}, "annotation 1 has category_id 1, which is not listed"),
+        ({"id": float("inf")}, "annotation inf has no number as its id"),
+        ({"id": "\ud800\n"}, r"annotation '\ud800\n' has no number as its id"),
+    ],
+)
+def test_an_annotation_that_cannot_be_used_is_told_with_its_id(changes, problem):
+    (still,) = parse_coco(coco(**changes), "a.json")
+    assert still.problem.startswith(problem) and not still.objects
+
+
+def test_the_other_annotations_are_read():
+    content = json.loads(coco())
+    good = content["annotations"][0]
+    missing = {key: value for key, value in good.items() if key != "bbox"} | {"id": 3}
+    content["annotations"] = [7, good | {"id": 2, "image_id": 8}, missing, good | {"id": 4}]
+    still, *problems = parse_coco(json.dumps(content).encode(), "a.json")
+    assert [number for number, *_ in still.objects] == [4]
+    assert [broken.problem for broken in problems] == [
+        "annotation at 0 is no object with an id",
+        "annotation 2 has image_id 8, which is not listed",
+        "annotation 3 has bbox None, not 4 numbers",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -86,11 +130,7 @@ def test_parse_coco_values():
         (b"\xff{", "UnicodeDecodeError"),
         (b"[]", "TypeError"),
         (b"{}", "KeyError: 'categories'"),
-        (coco(bbox=[1, 2, 3]), "bbox of annotation 1 has 3 numbers"),
-        (coco(bbox=None), "TypeError"),
-        (coco(image_id=8), "KeyError: 8"),
-        (coco(category_id=1), "KeyError: 1"),
-        (coco(id=float("inf")), "OverflowError"),
+        (coco().replace(b"file_name", b"name"), "KeyError: 'file_name'"),
         (b"[" * 100_000, "RecursionError"),
         (coco().replace(b"a.jpg", b"\\ud800.jpg"), "UnicodeEncodeError"),
     ],
@@ -115,6 +155,8 @@ def test_parse_coco_gives_boxes_or_says_why(data):
         stills, said = [], str(error)
     assert not said or said.startswith("a.json is no COCO instances file")
     assert all(len(box) == 4 for still in stills for _, _, box, _ in still.objects)
+    assert all(bool(still.problem) != bool(still.objects) for still in stills)
+    assert all("\n" not in still.problem and still.problem.isprintable() for still in stills)
 
 
 def test_make_track_spreads_flags_and_numbers_frames():
@@ -123,5 +165,5 @@ def test_make_track_spreads_flags_and_numbers_frames():
     np.testing.assert_array_equal(track.sequence.boxes, np.float32([[1, 2, 3, np.inf], [0] * 4]))
     np.testing.assert_array_equal(track.sequence.frame_numbers, [0, 1])
     np.testing.assert_array_equal(track.sequence.visible, [True, True])
-    np.testing.assert_array_equal(track.occluded, [True, True])
+    np.testing.assert_array_equal(track.sequence.occluded, [True, True])
     np.testing.assert_array_equal(track.generated, [False, False])

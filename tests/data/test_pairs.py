@@ -1,13 +1,10 @@
 """Pairs: which frames, which patch of them, in which batch."""
 
-import jax
 import numpy as np
 import pytest
 
-from siamfc_jax.crops import crop, mean_color
 from siamfc_jax.data import pairs
 from siamfc_jax.data.sequences import Sequence
-from siamfc_jax.geometry import EXEMPLAR_SIZE, PATCH_SIZE, exemplar_side
 
 
 def track(length, *, seed=0, numbers=None):
@@ -50,46 +47,6 @@ def test_the_search_frame_is_any_other_frame_near_the_exemplar():
     # Uniform over exemplars, then over what is near: earlier or later.
     expected = 4000 / 6 * near / near.sum(1, keepdims=True)
     assert np.abs(counts - expected).max() < 5 * np.sqrt(expected.max())
-
-
-def test_patch_scale_gives_the_exemplar_127_pixels():
-    box = np.float32([10, 20, 40, 60])
-    side = float(exemplar_side(box[2:], context=pairs.CONTEXT))
-    assert pairs.patch_scale(box) == pytest.approx(EXEMPLAR_SIZE / side, rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    "box", [(100.3, 70.8, 41, 63), (-20, -15, 60, 44), (10, 20, 190, 150)], ids=str
-)
-def test_patch_is_a_crop(box):
-    smooth = np.random.default_rng(0).uniform(0, 255, (12, 16, 3))
-    image = np.uint8(np.kron(smooth, np.ones((16, 16, 1))))
-    box = np.float32(box)
-    side = exemplar_side(box[2:], context=pairs.CONTEXT) * (PATCH_SIZE / EXEMPLAR_SIZE)
-    expected = jax.jit(crop, static_argnames="size")(
-        image, box[:2] + box[2:] / 2, side, mean_color(image), size=PATCH_SIZE
-    )
-    error = np.abs(pairs.cut_patch(image, box) - np.asarray(expected))
-    # Rounded to whole grey levels; older OpenCV rounds positions to 1/32 pixel as well.
-    assert error.mean() < 0.5
-    assert error.max() < 10
-
-
-def test_patch_has_the_object_in_its_middle():
-    image = np.zeros((200, 300, 3), np.uint8)
-    image[90:94, 150:158] = 255  # centre (154, 92)
-    patch = pairs.cut_patch(image, np.float32([144, 72, 20, 40])).astype(float).sum(-1)
-    positions = np.arange(PATCH_SIZE) + 0.5 - PATCH_SIZE / 2
-    assert patch.sum(0) @ positions / patch.sum() == pytest.approx(0, abs=0.05)
-    assert patch.sum(1) @ positions / patch.sum() == pytest.approx(0, abs=0.05)
-
-
-def test_patch_is_rgb_and_the_mean_colour_outside():
-    image = np.full((50, 60, 3), (200, 100, 50), np.uint8)
-    np.testing.assert_array_equal(
-        pairs.cut_patch(image, np.float32([0, 0, 20, 20])),
-        np.broadcast_to(np.uint8([200, 100, 50]), (PATCH_SIZE, PATCH_SIZE, 3)),
-    )
 
 
 def test_a_pair_is_a_function_of_seed_and_index():

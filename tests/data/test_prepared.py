@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from training_trees import make_got10k, write_text
 
+from siamfc_jax.data.layouts import read_got10k
 from siamfc_jax.data.pairs import PairSource
 from siamfc_jax.data.prepared import find_prepared, read_prepared, read_tracks
-from siamfc_jax.data.sequences import read_got10k
 from siamfc_jax.preparation.builder import prepare
 
 

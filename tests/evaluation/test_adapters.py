@@ -10,16 +10,16 @@ import sys
 import numpy as np
 import pytest
 import tiny_networks
-from test_evaluate import truth, weights, write_frames  # noqa: F401 (a fixture)
+from compilations import compilations
+from square_videos import truth, write_frames
 
 import evaluate
+from siamfc_jax.commands import shell
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.data import otb_table
-from siamfc_jax.data.sequences import read_got10k, read_otb
+from siamfc_jax.data.layouts import read_got10k, read_otb, read_vot
 from siamfc_jax.evaluation import adapters, protocols, vot_files
-from siamfc_jax.evaluation.benchmarks import read_vot
-from siamfc_jax.network.checkpoints import Model
-from siamfc_jax.tracking import tracker
+from siamfc_jax.network.saved_models import Model
 from siamfc_jax.tracking.tracker import Tracker
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -92,7 +92,7 @@ def test_otb_numbers_equal_got10k(tmp_path):
 
 @needs("got10k", "got10k")
 @pytest.mark.filterwarnings("ignore")
-def test_got10k_runs_our_tracker(tmp_path, weights):  # noqa: F811
+def test_got10k_runs_our_tracker(tmp_path, weights):
     from got10k.experiments import ExperimentGOT10k
 
     for number in (1, 2):
@@ -139,7 +139,7 @@ def test_got10k_runs_our_tracker(tmp_path, weights):  # noqa: F811
 
 
 @needs("vot", "vot-toolkit")
-def test_vot_toolkit_runs_our_tracker(tmp_path, weights, capsys):  # noqa: F811
+def test_vot_toolkit_runs_our_tracker(tmp_path, weights, capsys):
     sequences = tmp_path / "sequences"
     for name, count in {"bag": 12, "ball": 14}.items():
         write_frames(sequences / name / "color", count, digits=8)
@@ -159,7 +159,7 @@ def test_vot_toolkit_runs_our_tracker(tmp_path, weights, capsys):  # noqa: F811
     (tmp_path / "stack.yaml").write_text(STACK)
     (tmp_path / "config.yaml").write_text("stack: ./stack.yaml\nregistry: [./trackers.ini]\n")
     flags = ["--weights", weights, "--frame-size", "64x48", "--print-ini"]
-    assert adapters.main(flags) == 0
+    assert shell.main(["trax", *flags]) == 0
     (tmp_path / "trackers.ini").write_text(capsys.readouterr().out)
 
     run_vot("evaluate", "--workspace", str(tmp_path), "siamfc_jax")
@@ -213,29 +213,28 @@ def run_vot(*arguments):
 
 
 def test_a_size_must_be_two_numbers(capsys):
-    with pytest.raises(SystemExit):
-        adapters.main(["--frame-size", "640"])
+    assert shell.main(["trax", "--frame-size", "640"]) == 2
     assert "expected WIDTHxHEIGHT such as 640x480, got '640'" in capsys.readouterr().err
 
 
 def test_prints_the_entry_of_the_registry(capsys):
-    assert adapters.main(["--weights", "x", "--print-ini"]) == 0
+    assert shell.main(["trax", "--weights", "x", "--print-ini"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("[siamfc_jax]\nlabel = SiamFC\nprotocol = trax\ncommand = ")
-    assert " -m siamfc_jax.evaluation.adapters --weights x\n" in text
+    assert " -m siamfc_jax trax --weights x\n" in text
 
 
 def test_missing_weights_are_an_error(capsys):
-    assert adapters.main(["--weights", "missing"]) == 2
+    assert shell.main(["trax", "--weights", "missing"]) == 2
     assert capsys.readouterr().err.startswith("error: no model at missing")
 
 
 def test_warmed_up_nothing_is_compiled_for_an_object_of_any_size():
     ours = Tracker(Model(tiny_networks.pixels(128.0), tiny_networks.CONFIG, TrackerConfig()))
     adapters.warm_up(ours, (700, 300))
-    compiled = tracker.init._cache_size(), tracker.step._cache_size()
     frame = np.zeros((300, 700, 3), np.uint8)
-    for box in ([5, 5, 9, 9], [340, 140, 60, 50], [100, 50, 150, 150], [0, 0, 700, 300]):
-        ours.init(frame, box)
-        ours.update(frame)
-    assert (tracker.init._cache_size(), tracker.step._cache_size()) == compiled
+    with compilations("init", "step") as compiled:
+        for box in ([5, 5, 9, 9], [340, 140, 60, 50], [100, 50, 150, 150], [0, 0, 700, 300]):
+            ours.init(frame, box)
+            ours.update(frame)
+    assert not compiled

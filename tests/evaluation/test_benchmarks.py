@@ -5,10 +5,10 @@ import re
 
 import numpy as np
 import pytest
+from any_text import contents
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_groundtruth import contents
-from test_sequences import make_got10k, write_boxes, write_images
+from tiny_layouts import make_got10k, write_boxes, write_images
 
 from siamfc_jax.evaluation import benchmarks
 

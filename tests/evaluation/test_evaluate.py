@@ -10,37 +10,13 @@ import cv2
 import numpy as np
 import pytest
 import tiny_networks
+from square_videos import SETTINGS, truth, write_frames
 
 import evaluate
-from siamfc_jax.config import TrackerConfig
-from siamfc_jax.network.checkpoints import Model, save_model
+from siamfc_jax.evaluation import execution
+from siamfc_jax.network.saved_models import Model, save_model
 
 LENGTHS = {"Deer": 4, "Girl": 6}
-SETTINGS = TrackerConfig(num_scales=1)
-
-
-def write_frames(folder, count, *, digits=4):
-    """A bright square of 16 px on noise, moving 2 px a frame."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for number in range(1, count + 1):
-        frame = rng.integers(0, 60, (48, 64, 3), np.uint8)
-        frame[16:32, 8 + 2 * number : 24 + 2 * number] = 220
-        cv2.imwrite(str(folder / f"{number:0{digits}d}.jpg"), frame)
-
-
-def truth(count, *, first):
-    """Returns lines of the true boxes; `first` is the number of the first pixel."""
-    boxes = [(8 + 2 * n + first, 16 + first, 16, 16) for n in range(1, count + 1)]
-    return "".join(",".join(map(str, box)) + "\n" for box in boxes)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """A model folder of a tiny net that matches pixels."""
-    path = tmp_path_factory.mktemp("weights") / "tiny"
-    save_model(path, Model(tiny_networks.pixels(30), tiny_networks.CONFIG, SETTINGS))
-    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +101,7 @@ def test_ctrl_c(otb, weights, tmp_path, capsys, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate.protocols, "perform", interrupt)
+    monkeypatch.setattr(execution.protocols, "run_sequence", interrupt)
     assert evaluate.main(["--data", otb, "--weights", weights, "--output", str(tmp_path)]) == 130
     assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
 
@@ -143,7 +119,7 @@ def test_refuses_to_mix_results(tracked, otb, weights, tmp_path, capsys):
     assert "with other weights;" in capsys.readouterr().err
 
 
-def test_compares_trackers(tracked, otb, tmp_path):
+def test_compares_trackers(tracked, otb, tmp_path, capsys):
     perfect = tmp_path / "perfect"
     perfect.mkdir()
     for name, count in LENGTHS.items():
@@ -155,7 +131,40 @@ def test_compares_trackers(tracked, otb, tmp_path):
     assert list(summary) == ["tiny", "perfect"]
     assert summary["perfect"]["success_auc"] == pytest.approx(20 / 21)
     assert summary["perfect"]["fps"] is None
-    assert (output / "table.md").read_text().splitlines()[2].startswith("| perfect | 0.952 |")
+    table = (output / "table.md").read_text()
+    assert table.splitlines()[2].startswith("| perfect | 0.952 |")
+    apart = summary["perfect"]["success_auc"] - summary["tiny"]["success_auc"]
+    assert f"| perfect - tiny | {apart:+.3f} | " in table
+    assert table == capsys.readouterr().out
+    (found,) = json.loads((output / "comparisons.json").read_text())
+    assert (found["better"], found["other"], found["sequences"]) == ("perfect", "tiny", 2)
+    assert found["mean"] == pytest.approx(apart)
+    assert found["low"] <= apart <= found["high"]
+
+
+def test_several_folders_are_one_set(otb, weights, tmp_path, capsys):
+    write_frames(tmp_path / "more" / "Own" / "img", 20)
+    (tmp_path / "more" / "Own" / "groundtruth_rect.txt").write_text(truth(20, first=1))
+    folders = [otb, str(tmp_path / "more")]
+    outputs = [str(tmp_path / "one"), str(tmp_path / "two")]
+    for output, flags in zip(outputs, ([], ["--window-influence", "1"]), strict=True):
+        command = ["--data", *folders, "--weights", weights, "--protocol", "tre", *flags]
+        assert evaluate.main([*command, "--output", output]) == 0
+    # Only the first frame has 20 left: the kit takes it as the first and as the last start.
+    assert len(list((tmp_path / "one" / "tre").glob("Own_??.txt"))) == 2
+    command = ["--data", *folders, "--protocol", "tre", "--results", *outputs]
+    assert evaluate.main([*command, "--output", str(tmp_path / "both")]) == 0
+    (found,) = json.loads((tmp_path / "both" / "comparisons.json").read_text())
+    assert found["sequences"] == 3
+    summary = json.loads((tmp_path / "both" / "summary.json").read_text())
+    by_sequence = [
+        [row["success_auc"] for row in summary[name]["sequences"].values()]
+        for name in (found["better"], found["other"])
+    ]
+    assert found["mean"] == pytest.approx(np.mean(by_sequence[0]) - np.mean(by_sequence[1]))
+    capsys.readouterr()
+    assert evaluate.main(["--data", otb, otb, "--output", str(tmp_path / "x")]) == 2
+    assert re.match("error: sequence Deer is in .* and in .*; folders", capsys.readouterr().err)
 
 
 def test_takes_some_sequences(tracked, otb, tmp_path):
@@ -196,12 +205,32 @@ def test_packs_results_for_a_server(weights, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (["--protocol", "tre"], "error: --protocol tre is for benchmarks without restarts, VOT"),
+        (["--eao", "5", "4"], "error: --eao LOW HIGH needs 1 <= LOW <= HIGH, got 5 4"),
+    ],
+)
+def test_flags_that_vot_refuses(weights, tmp_path, capsys, flags, message):
+    command = ["--benchmark", "vot2016", "--data", str(tmp_path), "--output", str(tmp_path / "x")]
+    assert evaluate.main([*command, *flags]) == 2
+    assert re.match(message, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
         (["--sequences", "Deer", "Own"], "error: there is no sequence Own in --data"),
         (["--weights", "missing"], "error: no model at missing; expected"),
         (["--scale-step", "0.5"], "error: scale_step must be"),
         (["--results", "a/x", "b/x"], "error: --results needs folders of different names"),
         (["--results", "missing"], "error: no .*missing/Deer.txt; expected a result file"),
         (["--tracker", "kcf"], "error: OpenCV .* lacks the tracker kcf, it is in opencv-contrib"),
+        (
+            ["--tracker", "nano"],
+            "error: the tracker nano needs 2 model files, --tracker-files BACK",
+        ),
+        (["--tracker", "vit", "--tracker-files", "x.onnx"], "error: no file x.onnx; the tracker v"),
+        (["--tracker-files", "x.onnx"], "error: --tracker-files goes with --tracker nano, vit or"),
+        (["--eao", "1", "4"], "error: --eao is for the VOT benchmarks; leave it out"),
         (["--jobs", "0"], "error: --jobs must be at least 1, got 0"),
         (["--together", "0"], "error: --together must be at least 1, got 0"),
         (["--together", "2", "--jobs", "2"], "error: --together is for our tracker, in one proc"),
@@ -213,6 +242,8 @@ def test_packs_results_for_a_server(weights, tmp_path, capsys):
 def test_errors(otb, weights, tmp_path, capsys, flags, message):
     if "kcf" in flags and hasattr(cv2, "legacy"):
         pytest.skip("this OpenCV has the contrib modules")
-    command = ["--data", otb, "--weights", weights, "--output", str(tmp_path), *flags]
+    ours = not {"--tracker", "--results"} & set(flags)
+    command = ["--data", otb, "--output", str(tmp_path), *flags]
+    command += ["--weights", weights] if ours and "--weights" not in flags else []
     assert evaluate.main(command) == 2
     assert re.match(message, capsys.readouterr().err)

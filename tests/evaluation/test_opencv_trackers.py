@@ -40,6 +40,61 @@ def test_the_last_box_is_repeated_when_the_object_is_lost(monkeypatch):
     np.testing.assert_array_equal(stub.calls[3][0][0, 0], [255, 0, 30])
 
 
+class NetworkStub:
+    """Moves by a pixel a frame, and is unsure of the last one."""
+
+    def init(self, image, box):
+        self.box, self.score = box, 0.9
+
+    def update(self, image):
+        self.box = (self.box[0] + 1, *self.box[1:])
+        self.score -= 0.2
+        return self.score > 0.4, self.box
+
+    def getTrackingScore(self):  # noqa: N802 (OpenCV's name)
+        return self.score
+
+
+def test_networks_take_files_whole_pixels_and_give_scores(monkeypatch, tmp_path):
+    files = tmp_path / "backbone.onnx", tmp_path / "head.onnx"
+    for path in files:
+        path.touch()
+    made = []
+
+    def create(params):
+        made.append((params.backbone, params.neckhead))
+        return NetworkStub()
+
+    monkeypatch.setattr(cv2, "TrackerNano_create", create, raising=False)
+    monkeypatch.setattr(cv2, "TrackerNano_Params", types.SimpleNamespace, raising=False)
+    track = opencv_trackers.opencv("nano", tuple(map(str, files)))
+    steps = list(track(FRAMES, np.float32([5.4, 6.6, 7, 8])))
+    assert set(made) == {tuple(map(str, files))}
+    np.testing.assert_array_equal(steps[1][0], [6, 7, 7, 8])
+    np.testing.assert_array_equal(steps[3][0], steps[2][0])  # said to be lost
+    assert [step[1] for step in steps] == pytest.approx([1, 0.7, 0.5, 0])
+
+
+def test_says_what_is_wrong_with_a_network(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match=r"dasiamrpn needs 3 model files, --tracker-files MODEL"):
+        opencv_trackers.opencv("dasiamrpn", ("a", "b"))
+    with pytest.raises(ValueError, match=r"no file a; the tracker vit needs it"):
+        opencv_trackers.opencv("vit", ("a",))
+    with pytest.raises(ValueError, match=r"the tracker kcf takes no files, got a; leave out"):
+        opencv_trackers.opencv("kcf", ("a",))
+    broken = tmp_path / "a.onnx"
+    broken.write_bytes(b"no network")
+    if hasattr(cv2, "TrackerVit_create"):
+        with pytest.raises(
+            ValueError, match=r"OpenCV cannot read .*a.onnx as the tracker vit: "
+        ) as error:
+            opencv_trackers.opencv("vit", (str(broken),))
+        assert "\n" not in str(error.value)
+    monkeypatch.delattr(cv2, "TrackerVit_create", raising=False)
+    with pytest.raises(ValueError, match=r"lacks the tracker vit: it has no TrackerVit; install"):
+        opencv_trackers.opencv("vit", (str(broken),))
+
+
 @pytest.mark.skipif(hasattr(cv2, "legacy"), reason="this OpenCV has the contrib modules")
 def test_says_what_is_missing():
     with pytest.raises(ValueError, match=r"OpenCV .* lacks the tracker mosse, .*`make contrib`"):
@@ -47,7 +102,7 @@ def test_says_what_is_missing():
 
 
 @pytest.mark.skipif(not hasattr(cv2, "legacy"), reason="opencv-contrib is not on the path")
-@pytest.mark.parametrize("name", opencv_trackers.NAMES)
+@pytest.mark.parametrize("name", opencv_trackers.CLASSIC)
 def test_follows_a_square(name):
     frames, boxes = [], []
     rng = np.random.default_rng(0)

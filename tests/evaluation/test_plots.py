@@ -4,9 +4,9 @@ import re
 
 import numpy as np
 import pytest
-from test_reports import BOXES, make_run
+from still_tracker import BOXES, make_run
 
-from siamfc_jax.evaluation import html_report, plots, reports
+from siamfc_jax.evaluation import html_report, measures, plots
 
 
 @pytest.fixture(scope="module")
@@ -14,8 +14,8 @@ def summaries():
     better, worse = make_run(attributes=("OCC", "IV")), make_run(attributes=("OCC", "IV"))
     better = better[0]._replace(boxes=better[1].boxes.astype(float)), better[1]
     return {
-        "still": reports.report({"a": [worse], "b<": [worse]}),
-        "perfect": reports.report({"a": [better], "b<": [worse]}),
+        "still": measures.summarize({"a": [worse], "b<": [worse]}),
+        "perfect": measures.summarize({"a": [better], "b<": [worse]}),
     }
 
 
@@ -55,9 +55,10 @@ def test_attribute_bars(summaries):
 
 def test_eao_plot():
     found = {"a": {"eao": 0.25, "curve": [0, 0.5, 0.4]}, "b": {"eao": 0.5, "curve": [0, 0.9]}}
-    figure = plots.eao_plot(found, low=1, high=2)
+    found = {name: {**summary, "eao_range": [1, 2]} for name, summary in found.items()}
+    figure = plots.eao_plot(found)
     assert legend(figure) == ["0.500  b", "0.250  a"]
-    assert list(plots.figures(found, eao=(1, 2))) == ["eao"]
+    assert list(plots.figures(found)) == ["eao"]
 
 
 def test_sequence_plot_shades_frames_without_overlap():
@@ -79,7 +80,7 @@ def test_sequence_plot_has_a_bar_where_the_tracker_says_lost():
 
 
 def test_page_needs_nothing_beside_it(summaries):
-    runs = {"a": [make_run()], "b<": [make_run()]}
+    runs = {"a": make_run(), "b<": make_run()}
     text = html_report.build("A & B", summaries, runs)
     assert text.startswith("<!doctype html>")
     assert "<h1>A &amp; B</h1>" in text
@@ -88,11 +89,12 @@ def test_page_needs_nothing_beside_it(summaries):
     assert len(sources) == 7  # three comparisons, two a sequence
     assert set(sources) == {"data:image/"}
     assert "<td>still</td><td>0.464</td>" in text
+    assert text.index("<td>perfect - still</td>") < text.index("<h2>Attributes</h2>")
 
 
 def test_page_shows_the_best_and_the_worst():
-    runs = {f"s{number}": [make_run(BOXES[: 1 + number % 4])] for number in range(9)}
-    found = {"still": reports.report(runs)}
+    runs = {f"s{number}": make_run(BOXES[: 1 + number % 4]) for number in range(9)}
+    found = {"still": measures.summarize({name: [run] for name, run in runs.items()})}
     shown = re.findall("<h3>(s.): AUC ([.0-9]+)", html_report.build("x", found, runs))
     values = sorted(found["still"]["sequences"][name]["success_auc"] for name in runs)
     assert [float(auc) for _, auc in shown] == pytest.approx(

@@ -5,11 +5,12 @@ import json
 import re
 
 import pytest
-from test_evaluate import truth, weights, write_frames  # noqa: F401 (a fixture)
+from square_videos import truth, write_frames
 
+from siamfc_jax.commands import shell
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.evaluation import tuning
-from siamfc_jax.network.checkpoints import load_model
+from siamfc_jax.network.saved_models import load_model
 
 BASE = TrackerConfig(num_scales=5)
 BEST = {"window_influence": 0.3, "scale_penalty": 0.96, "scale_rate": 0.3, "scale_step": 1.06}
@@ -67,11 +68,11 @@ def data(tmp_path_factory):
     return str(root)
 
 
-def test_command_saves_the_settings_with_the_model(data, weights, tmp_path, capsys):  # noqa: F811
+def test_command_saves_the_settings_with_the_model(data, weights, tmp_path, capsys):
     output = tmp_path / "models" / "tuned"
     command = ["--data", data, "--weights", weights, "--output", str(output), "--trials", "2"]
     command += ["--scales-on", "exemplar"]
-    assert tuning.main(command) == 0
+    assert shell.main(["tune", *command]) == 0
     lines = (tmp_path / "models" / "tuned.trials.jsonl").read_text().splitlines()
     trials = [json.loads(line) for line in lines]
     best = max(trials, key=lambda trial: trial["score"])
@@ -93,7 +94,7 @@ def test_command_saves_the_settings_with_the_model(data, weights, tmp_path, caps
         (["--benchmark", "otb", "--force"], "error: no NAME/groundtruth_rect.txt below"),
     ],
 )
-def test_errors(data, weights, tmp_path, capsys, flags, message):  # noqa: F811
+def test_errors(data, weights, tmp_path, capsys, flags, message):
     command = ["--data", data, "--weights", weights, "--output", str(tmp_path / "x"), *flags]
-    assert tuning.main(command) == 2
+    assert shell.main(["tune", *command]) == 2
     assert re.match(message, capsys.readouterr().err)

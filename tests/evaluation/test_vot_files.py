@@ -3,29 +3,19 @@
 import numpy as np
 import pytest
 
-from siamfc_jax.evaluation import vot_files
+from siamfc_jax.evaluation import vot_files, vot_measures
 from siamfc_jax.evaluation.vot_files import FAILED, STARTED, TRACKED, UNKNOWN
 
 NAN = [np.nan] * 4
 
 
-def test_overlaps_are_zero_without_a_box_or_a_region():
-    trajectory = vot_files.Trajectory(
-        np.array([STARTED, TRACKED, TRACKED, FAILED]),
-        np.array([[np.nan] * 4, [0, 0, 10, 10], [0, 0, 10, 10], [np.nan] * 4]),
-    )
-    regions = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [np.nan] * 4, [0, 0, 10, 10]])
-    np.testing.assert_array_equal(vot_files.overlaps(trajectory, regions, (100, 80)), [0, 1, 0, 0])
-    with pytest.raises(ValueError, match="4 frames were tracked, 3 have a true region"):
-        vot_files.overlaps(trajectory, regions[:3], (100, 80))
-
-
 def test_trajectories_read_back(tmp_path):
     run = vot_files.Trajectory(
-        np.array([STARTED, TRACKED, FAILED, UNKNOWN]), np.array([NAN, [1, 2, 3, 4.5], NAN, NAN])
+        np.array([STARTED, TRACKED, FAILED, UNKNOWN]),
+        np.array([NAN, [1, 2, 3, 4.5], NAN, NAN]),
+        np.array([0.5, 0.25, 0.125, np.nan]),
     )
-    seconds = np.array([0.5, 0.25, 0.125, np.nan])
-    vot_files.write_trajectory(tmp_path / "run", "moving_001", run, seconds)
+    vot_files.write_trajectory(tmp_path, "run/moving_001", run)
     lines = (tmp_path / "run" / "moving_001.txt").read_text().splitlines()
     assert lines == ["1", "1.0000,2.0000,3.0000,4.5000", "2", "0"]
     times = (tmp_path / "run" / "moving_001_time.value").read_text().split()
@@ -33,6 +23,8 @@ def test_trajectories_read_back(tmp_path):
     back = vot_files.read_trajectory(tmp_path / "run" / "moving_001.txt")
     np.testing.assert_array_equal(back.codes, run.codes)
     np.testing.assert_array_equal(back.boxes, run.boxes)
+    np.testing.assert_array_equal(back.seconds, [0.5, 0.25, 0.125, 0])
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_other_trackers_may_answer_with_polygons(tmp_path):
@@ -40,7 +32,7 @@ def test_other_trackers_may_answer_with_polygons(tmp_path):
     run = vot_files.read_trajectory(tmp_path / "a.txt")
     np.testing.assert_array_equal(run.codes, [STARTED, TRACKED, TRACKED])
     square = [0, 0, 10, 10]
-    values = vot_files.overlaps(run, np.array([square] * 3, float), (100, 80))
+    values = vot_measures.overlaps(run, np.array([square] * 3, float), (100, 80))
     np.testing.assert_array_equal(values, [0, 1, 1])  # corners are pixels, 0 to 9
 
 

@@ -8,11 +8,12 @@ import sys
 import numpy as np
 import tiny_tracks
 
-from siamfc_jax.network import checkpoints
+from siamfc_jax.network import run_folders, saved_models
 
 ROOT = pathlib.Path(__file__).parents[2]
 # 12 steps, a checkpoint after every second one.
-FLAGS = ["--width", ".05", "--batch-size", "4", "--pairs-per-epoch", "16", "--epochs", "3"]
+NETWORK = ["--width", ".05"]
+FLAGS = ["--batch-size", "4", "--pairs-per-epoch", "16", "--epochs", "3"]
 FLAGS += ["--save-every", "2", "--keep", "2"]
 STEPS = 12
 NEVER = ("9", "any", "0")
@@ -29,9 +30,10 @@ class Training:
             "JAX_COMPILATION_CACHE_DIR": str(root / "cache"),
         }
 
-    def start(self, workdir, *flags, interrupt=NEVER, devices=1, prefix=()):
+    def start(self, workdir, *flags, interrupt=NEVER, devices=1, prefix=(), network=NETWORK):
         """Starts train.py; `interrupt` as interrupted_train.py takes it, `prefix` runs it all."""
-        flags = ["--workdir", self.root / workdir, "--data", self.root / "tracks", *FLAGS, *flags]
+        flags = [*network, *FLAGS, *flags]
+        flags = ["--workdir", self.root / workdir, "--data", self.root / "tracks", *flags]
         # Unoptimised steps compile in half the time.
         xla = "--xla_backend_optimization_level=0"
         xla += f" --xla_force_host_platform_device_count={devices}"
@@ -61,11 +63,11 @@ class Training:
         """Returns the variables of a run that is done."""
         steps = (self.root / workdir / "checkpoints").iterdir()
         assert max(int(path.name) for path in steps) == STEPS
-        return checkpoints.load_model(self.root / workdir).variables
+        return saved_models.load_model(self.root / workdir).variables
 
     def losses(self, workdir):
         """Returns step -> mean loss since the last record, of a run."""
-        records = checkpoints.read_metrics(self.root / workdir)
+        records = run_folders.read_metrics(self.root / workdir)
         return {record["step"]: record["loss"] for record in records if "loss" in record}
 
 

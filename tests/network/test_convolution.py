@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference_loops import convolve_loop
 
 from siamfc_jax.network import convolution, winograd
 from siamfc_jax.network.convolution import convolve, correlate, max_pool
@@ -25,7 +26,7 @@ layers = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS.keys())
 @pytest.fixture(params=[(10**9, 200), (300, 200), (300, 1)], ids=["low", "high", "tiles"])
 def limited(request, monkeypatch):
     """How high the patches of the matmul form are, and for how many channels tiles replace them."""
-    monkeypatch.setattr(convolution, "_MAX_PRODUCTS", request.param[0])
+    monkeypatch.setattr(convolution, "MAX_PRODUCTS", request.param[0])
     monkeypatch.setattr(winograd, "MANY_CHANNELS", request.param[1])
 
 
@@ -37,25 +38,11 @@ def arrays(layer, dtype=np.float32):
     return images, kernel, stride, groups
 
 
-def convolve_loop(images, kernel, stride, groups):
-    """One output value at a time, in float64."""
-    size, _, depth, outputs = kernel.shape
-    count, height, width, _ = images.shape
-    rows, columns = (height - size) // stride + 1, (width - size) // stride + 1
-    result = np.zeros((count, rows, columns, outputs))
-    for row, column, output in np.ndindex(rows, columns, outputs):
-        group = output // (outputs // groups)
-        window = images[:, row * stride :, column * stride :][:, :size, :size]
-        window = window[..., group * depth : (group + 1) * depth].astype(np.float64)
-        result[:, row, column, output] = (window * kernel[..., output]).sum((1, 2, 3))
-    return result
-
-
 @layers
 def test_convolution_is_its_definition(layer):
     images, kernel, stride, groups = arrays(layer)
     expected = convolve_loop(images, kernel, stride, groups)
-    result = convolution._plain(stride, groups, images, kernel)
+    result = convolution.convolve_by_xla(stride, groups, images, kernel)
     np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
@@ -64,7 +51,9 @@ def test_convolution_is_its_definition(layer):
 def test_convolution_by_matmul_is_its_definition(layer):
     images, kernel, stride, groups = arrays(layer)
     expected = convolve_loop(images, kernel, stride, groups)
-    result = jax.jit(functools.partial(convolution._matmuls, stride, groups))(images, kernel)
+    result = jax.jit(functools.partial(convolution.convolve_by_matmul, stride, groups))(
+        images, kernel
+    )
     np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
@@ -75,7 +64,10 @@ def test_gradients_of_the_matmul_form_are_those_of_the_plain_one(layer):
     cotangent = np.random.default_rng(1).normal(
         size=convolve_loop(images, kernel, stride, groups).shape
     )
-    forms = (functools.partial(convolution._plain, stride, groups), convolve_with(stride, groups))
+    forms = (
+        functools.partial(convolution.convolve_by_xla, stride, groups),
+        convolve_with(stride, groups),
+    )
     plain, ours = (
         jax.jit(lambda *primals, form=form: jax.vjp(form, *primals)[1](jnp.float32(cotangent)))(
             images, kernel
@@ -128,7 +120,7 @@ def test_convolution_refuses_channels_that_do_not_fit():
 
 
 @pytest.mark.parametrize("shape", [(7, 9), (8, 8), (3, 4)])
-@pytest.mark.parametrize("form", [convolution._slice_pool, convolution._window_pool])
+@pytest.mark.parametrize("form", [convolution.pool_by_slices, convolution.pool_by_xla])
 def test_pool_is_its_definition(shape, form):
     images = np.random.default_rng(0).normal(size=(2, *shape, 3)).astype(np.float32)
     rows, columns = ((extent - 3) // 2 + 1 for extent in shape)
@@ -145,12 +137,12 @@ def test_both_pools_have_one_gradient_where_maxima_are_single():
     weights = np.random.default_rng(1).normal(size=(2, 4, 3, 3)).astype(np.float32)
     expected, ours = (
         jax.jit(jax.grad(lambda images, pool=pool: (pool(images) * weights).sum()))(images)
-        for pool in (convolution._window_pool, max_pool)
+        for pool in (convolution.pool_by_xla, max_pool)
     )
     np.testing.assert_allclose(ours, expected, atol=1e-6)
 
 
-FORMS = [convolution._correlate_by_matmul, convolution._correlate_by_convolution]
+FORMS = [convolution.correlate_by_matmul, convolution.correlate_by_xla]
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(jnp.float32, 1e-5), (jnp.bfloat16, 0.1)])

@@ -9,9 +9,10 @@ import scipy.io
 import tiny_networks
 from torch_writers import tensors, write_legacy, write_zip
 
+from siamfc_jax.commands import shell
 from siamfc_jax.config import ModelConfig, TrackerConfig
 from siamfc_jax.network import model, weights
-from siamfc_jax.network.checkpoints import load_model
+from siamfc_jax.network.saved_models import load_model, save_model
 
 CONFIG = ModelConfig(width=8 / 96)  # 8, 22, 32, 32 and 22 channels
 VARIABLES = tiny_networks.variables(CONFIG)
@@ -88,8 +89,8 @@ def pytorch_arrays(names="backbone.conv{}.{}"):
     return arrays
 
 
-def folded_arrays():
-    folded = model.fold_batch_norm(VARIABLES)["params"]
+def folded_arrays(folded=None):
+    folded = folded or model.fold_batch_norm(VARIABLES)["params"]
     arrays = {
         f"conv{layer}/{key}": np.asarray(value)
         for layer in range(1, 6)
@@ -119,6 +120,23 @@ def test_pytorch(tmp_path, write, names):
     check(weights.from_pytorch(tmp_path / "net.pth"), bias=0)
 
 
+def test_channels_in_any_proportion(tmp_path):
+    """As fdsiamfc_30.pth has them, where they are 28, 76, 114, 114 and 76."""
+    config = ModelConfig(channels=(4, 6, 10, 8, 6))
+    variables = tiny_networks.variables(config)
+    folded = model.fold_batch_norm(variables)["params"]
+    np.savez(tmp_path / "net.npz", **folded_arrays(folded))
+    loaded = weights.from_arrays(tmp_path / "net.npz")
+    assert loaded.model_config == config
+    save_model(tmp_path / "model", loaded)
+    assert load_model(tmp_path / "model").model_config == config
+    np.testing.assert_allclose(features(loaded.variables), features(variables), atol=2e-4)
+    folded["conv2"]["kernel"] = folded["conv2"]["kernel"][..., :5]
+    np.savez(tmp_path / "odd.npz", **folded_arrays(folded))
+    with pytest.raises(ValueError, match=r"odd.npz is another .* even numbers, got \(4, 5, 10"):
+        weights.from_arrays(tmp_path / "odd.npz")
+
+
 def test_folded_arrays(tmp_path):
     np.savez(tmp_path / "net.npz", **folded_arrays())
     check(weights.from_arrays(tmp_path / "net.npz"), bias=-2)
@@ -134,15 +152,15 @@ def test_a_small_variance_keeps_its_features():
 
 def test_the_command_writes_a_model(tmp_path, capsys):
     file, output = write_mat(tmp_path / "net.mat"), tmp_path / "model"
-    assert weights.main([str(file), str(output)]) == 0
+    assert shell.main(["convert", str(file), str(output)]) == 0
     assert capsys.readouterr().out == f"wrote {output}; track with --weights {output}\n"
     check(load_model(output), bias=-2)
 
 
 def test_settings_given_to_the_command_stay_with_the_weights(tmp_path):
     file, first, second = write_mat(tmp_path / "net.mat"), tmp_path / "first", tmp_path / "second"
-    assert weights.main([str(file), str(first), "--scale-rate", ".4"]) == 0
-    assert weights.main([str(first), str(second), "--window-influence", ".3"]) == 0
+    assert shell.main(["convert", str(file), str(first), "--scale-rate", ".4"]) == 0
+    assert shell.main(["convert", str(first), str(second), "--window-influence", ".3"]) == 0
     loaded = load_model(second)
     assert loaded.tracker_config == TrackerConfig(scale_rate=0.4, window_influence=0.3)
     check(loaded._replace(tracker_config=TrackerConfig()), bias=-2)
@@ -180,9 +198,9 @@ CONV5 = "conv5/kernel"
         ({CONV5: np.zeros((3, 3, 16, 32))}, r"conv5 has a kernel of shape \(3, 3, 16, 32\), expe"),
         (
             {"conv1/kernel": np.zeros((11, 11, 3, 192))},
-            r"conv1 .* expected \(11, 11, 3, 96\); this",
+            r"conv2 .* expected \(5, 5, 96, 22\); this",
         ),
-        ({"conv1/kernel": np.float32(8)}, r"conv1 has a kernel of shape \(\), expected \(11, 11,"),
+        ({"conv1/kernel": np.float32(8)}, r"is another .* channels must be five even .* \(1, 22"),
         ({"conv3/bias": np.zeros(5)}, r"bias of conv3 has shape \(5,\), expected \(32,\)"),
         ({"adjust/bias": np.zeros(2)}, r"bias of adjust has shape \(2,\), expected \(\)"),
         ({"conv2/bias": np.full(22, np.nan)}, "bias of conv2 is not finite"),
@@ -230,7 +248,7 @@ def test_another_network_of_pytorch_is_refused(tmp_path, changes, text):
 def test_the_command_says_what_is_wrong(tmp_path, capsys, name, content, text):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    assert weights.main([str(tmp_path / name), str(tmp_path / "model")]) == 2
+    assert shell.main(["convert", str(tmp_path / name), str(tmp_path / "model")]) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: ")
     assert message.count("\n") == 1
@@ -240,5 +258,5 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys, name, content, text):
 
 def test_the_command_replaces_nothing_but_a_model(tmp_path, capsys):
     np.savez(tmp_path / "net.npz", **folded_arrays())
-    assert weights.main([str(tmp_path / "net.npz"), str(tmp_path)]) == 2
+    assert shell.main(["convert", str(tmp_path / "net.npz"), str(tmp_path)]) == 2
     assert "exists and is no model folder" in capsys.readouterr().err

@@ -3,16 +3,16 @@
 import jax
 import numpy as np
 import pytest
-from test_convolution import convolve_loop
+from reference_loops import convolve_loop
 
 from siamfc_jax.network import winograd
 
 apply = jax.jit(winograd.convolve, static_argnums=2)
 
 
-@pytest.mark.parametrize("size", winograd._POINTS)
+@pytest.mark.parametrize("size", winograd.POINTS)
 def test_matrices_make_a_row_of_a_correlation(size):
-    images, kernels, outputs = winograd._matrices(size)
+    images, kernels, outputs = winograd.transforms(size)
     rng = np.random.default_rng(0)
     image, kernel = rng.normal(size=images.shape[1]), rng.normal(size=size)
     fast = outputs @ ((kernels @ kernel) * (images @ image))
@@ -21,7 +21,7 @@ def test_matrices_make_a_row_of_a_correlation(size):
 
 def test_matrices_of_three_are_those_of_the_paper():
     # Lavin and Gray 2016, equation 7, but for signs, which cancel.
-    images, kernels, outputs = winograd._matrices(3)
+    images, kernels, outputs = winograd.transforms(3)
     expected = [[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]]
     np.testing.assert_allclose(images, expected, atol=1e-12)
     np.testing.assert_allclose(

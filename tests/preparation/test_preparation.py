@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from training_trees import make_coco, make_got10k, make_vid, write_image
 
+from siamfc_jax.commands import shell
 from siamfc_jax.data import prepared
 from siamfc_jax.data.prepared import load_index, read_prepared
-from siamfc_jax.preparation import __main__ as preparation
 from siamfc_jax.preparation import shards
 from siamfc_jax.preparation.curation import curate
 from siamfc_jax.preparation.video_sets import READERS
@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def run(capsys, *args):
     """Runs the command in this process; returns its exit code, output and messages."""
-    code = preparation.main([str(arg) for arg in args])
+    code = shell.main(["prepare", *args])
     return code, *capsys.readouterr()
 
 
@@ -42,7 +42,13 @@ def test_vid_end_to_end(tmp_path, capsys):
     assert "2 videos, 2 tracks, 6 frames kept\n4 boxes dropped\n" in out
     for line in ("missing image: 2", "corrupt image: 1", "over 90 % of the frame: 1", "absent: 0"):
         assert f"\n  {line}\n" in out
-    assert "\n1 annotation files unreadable\n" in out and "000000.xml is no annotation" in out
+    assert "\n3 files or annotations unreadable\n" in out
+    for message in (
+        "000004.JPEG (No such file or directory)",
+        "000005.JPEG (it is cut off); expected a whole JPEG file",
+        "000000.xml is no annotation",
+    ):
+        assert message in out
 
     dog, cat = read_prepared(tmp_path / "out")
     assert dog.name.endswith("ILSVRC2015_train_00000003/0") and dog.source == "ilsvrc_vid"
@@ -129,6 +135,25 @@ def test_a_tfds_detection_set_is_a_source(tmp_path, capsys):
     assert code == 2 and "splits ['train'] in array_record form; expected split 'test'" in said
 
 
+def test_broken_annotations_are_left_out_and_listed_with_their_ids(tmp_path, capsys):
+    root = make_coco(tmp_path / "coco")
+    path = root / "annotations/instances_train2017.json"
+    content = json.loads(path.read_text())
+    extra = content["annotations"][0]
+    content["annotations"] += [extra | {"id": 100 + n, "image_id": 999} for n in range(51)]
+    path.write_text(json.dumps(content))
+    out = prepare(capsys, "coco", root, tmp_path / "out")
+    assert "2 tracks, 2 frames kept" in out and "52 files or annotations unreadable" in out
+    assert "annotation 100 has image_id 999, which is not listed" in out
+    assert out.endswith("  and 2 more, see report.json\n")
+    text = (prepared.find_prepared(tmp_path / "out") / prepared.REPORT_NAME).read_text()
+    assert "annotation 150 has image_id 999, which is not listed" in text
+    code, out, _ = run(
+        capsys, "--dataset", "coco", "--source", root, "--check-only", "--workers", 1
+    )
+    assert code == 0 and "annotation 150 has" in out and "more, see" not in out
+
+
 def test_check_only_reports_and_writes_nothing(tmp_path, capsys):
     root = make_vid(tmp_path / "vid")
     before = sorted(tmp_path.rglob("*"))
@@ -139,8 +164,8 @@ def test_check_only_reports_and_writes_nothing(tmp_path, capsys):
 
 def test_commands_of_the_documentation_are_understood():
     lines = (ROOT / "docs" / "data.md").read_text().splitlines()
-    commands = [line.split()[3:] for line in lines if "-m siamfc_jax.preparation" in line]
-    parsed = [preparation.make_parser().parse_args(command) for command in commands]
+    commands = [line.split()[1:] for line in lines if line.startswith("    siamfc prepare")]
+    parsed = [shell.make_parser(words).parse_args(words[1:]) for words in commands]
     assert {args.dataset.partition(":")[0] for args in parsed} == set(READERS) - {"otb"}
 
 
@@ -155,7 +180,12 @@ def test_errors(tmp_path, capsys):
             ["--output", out],
             "unknown --dataset 'imagenet', known are vid, got10k",
         ),
-        ("coco", root, [], "--output is missing; name a folder, or give --check-only"),
+        (
+            "coco",
+            root,
+            [],
+            "one of the arguments --output --check-only is required; see siamfc prepare --help",
+        ),
         ("coco", root, ["--output", out, "--workers", 0], "--workers must be at least 1, got 0"),
         ("coco", root, ["--output", out, "--split", "a/b"], "digits and _, got 'a/b'"),
         ("coco", root / "none", ["--output", out], "none, or an empty one; expected a published"),
@@ -206,7 +236,7 @@ def test_kill_and_go_on(tmp_path, capsys):
         folder = make_got10k(source / "train", f"{number:02d}", boxes)
         for image in folder.glob("*.jpg"):
             image.write_bytes(frame)
-    command = ["-m", "siamfc_jax.preparation", "--dataset", "got10k", "--source", source]
+    command = ["-m", "siamfc_jax", "prepare", "--dataset", "got10k", "--source", source]
     killed = subprocess.Popen(
         [sys.executable, *command, "--output", tmp_path / "a", "--workers", "2"],
         cwd=ROOT,

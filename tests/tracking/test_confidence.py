@@ -4,15 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny_networks
-from test_tracker import BOX, init, scene
+from mirrored_scene import BOX, PARAMS, init, scene
 
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.tracking import confidence, tracker
 
 # The relative score of a peak alone: confident over .6, not under .4.
 CONFIG = TrackerConfig(confidence_share=40.0, confidence_bias=-20.0, window_influence=0.0)
-PARAMS = tiny_networks.pixels(170.0)
 EMPTY = np.full((304, 320, 3), 170, np.uint8)  # features of zero
 
 

@@ -5,8 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from test_confidence import PARAMS
-from test_tracker import BOX
+from mirrored_scene import BOX, PARAMS
 
 from siamfc_jax import geometry
 from siamfc_jax.config import TrackerConfig

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from test_tracker import BOX, PARAMS, init, scene, step
+from mirrored_scene import BOX, PARAMS, init, scene, step
 
 from siamfc_jax import geometry
 from siamfc_jax.config import TrackerConfig

@@ -15,11 +15,12 @@ import jax
 import numpy as np
 import pytest
 
+import siamfc_jax
 import track
 from siamfc_jax.config import ModelConfig, TrackerConfig
 from siamfc_jax.media import video
 from siamfc_jax.network import model
-from siamfc_jax.network.checkpoints import Model, save_model
+from siamfc_jax.network.saved_models import Model, save_model
 
 ROOT = pathlib.Path(track.__file__).parent
 COUNT, HEIGHT, WIDTH = 6, 60, 82
@@ -228,6 +229,7 @@ def test_debug_shows_exemplar_search_and_response_of_each_object(run, tmp_path, 
         (["--box", BOX, "--output", "out.avi"], "out.avi must end in .mp4"),
         (["--box", BOX, "--output", "/dev/null/out.mp4"], "cannot write /dev/null/out.mp4"),
         (["--box", BOX, "--boxes", "/dev/null/out.csv"], "cannot write /dev/null/out.csv"),
+        (["--box", BOX, "--boxes", "/dev/full", "--format", "csv"], "No space left on device"),
         (["--box", BOX, "--boxes", "out.xyz"], "out.xyz must end in .csv, .json or .txt"),
     ],
 )
@@ -301,6 +303,6 @@ def test_ctrl_c_before_the_first_frame(run, monkeypatch):
     def interrupted(*words):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(track, "load_model", interrupted)
+    monkeypatch.setattr(siamfc_jax, "load_model", interrupted)
     code, output, errors, _ = run("--box", BOX)
-    assert (code, output, errors) == (130, "", "")
+    assert (code, output, errors) == (130, "", "stopped before the first frame was tracked\n")

@@ -5,35 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_networks
+from compilations import compilations
+from mirrored_scene import BOX, PARAMS, init, scene, step
 
 from siamfc_jax import geometry
 from siamfc_jax.config import FIVE_SCALES, TrackerConfig
-from siamfc_jax.network.checkpoints import Model
+from siamfc_jax.network.saved_models import Model
 from siamfc_jax.tracking import peaks, tracker
 
 CONFIG = TrackerConfig()
 SINGLE = TrackerConfig(num_scales=1, window_influence=0.0)
-PARAMS = tiny_networks.pixels(170.0)  # most of a maximum over uniform values of 0..255
-# A side of 127 frame pixels, so that crop pixels are frame pixels; the centre is (160, 152).
-BOX = np.float32([128.25, 120.25, 63.5, 63.5])
-
-
-def scene(shift_x=0, shift_y=0, *, noise=0):
-    """A frame of 304 x 320, mirrored about its centre, all of which has moved."""
-    quarter = np.kron(np.random.default_rng(0).integers(0, 256, (19, 20, 3)), np.ones((8, 8, 1)))
-    half = np.concatenate([quarter, quarter[::-1]])
-    frame = np.concatenate([half, half[:, ::-1]], axis=1)
-    frame = np.roll(frame, (shift_y, shift_x), (0, 1))
-    noise = np.random.default_rng(1).integers(-noise, noise + 1, frame.shape)
-    return np.uint8(np.clip(frame + noise, 0, 255))
-
-
-def init(frame=None, box=BOX, config=CONFIG):
-    return tracker.init(PARAMS, scene() if frame is None else frame, box, config=config)
-
-
-def step(state, frame, config=CONFIG):
-    return tracker.step(PARAMS, state, frame, config=config)
 
 
 def test_the_first_state_is_the_box():
@@ -157,10 +138,10 @@ def test_several_videos_at_once_give_what_each_gives(scales_on):
 
 def test_one_compilation_serves_a_whole_video():
     state, _, _ = step(init(), scene(), SINGLE)
-    compiled = tracker.step._cache_size()
-    for time in range(3):
-        state, _, _ = step(state, scene(time), SINGLE)
-    assert tracker.step._cache_size() == compiled
+    with compilations("step") as compiled:
+        for time in range(3):
+            state, _, _ = step(state, scene(time), SINGLE)
+    assert not compiled
 
 
 def clamped(center, size):

@@ -9,8 +9,9 @@ import pytest
 import tiny_networks
 import tiny_tracks
 
+from siamfc_jax.commands import shell
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.network.checkpoints import Model, load_model, save_model
+from siamfc_jax.network.saved_models import Model, load_model, save_model
 from siamfc_jax.training import calibration
 
 
@@ -19,8 +20,8 @@ def test_labels_say_where_the_tracker_is_on_its_object():
     boxes = truth + np.float32(
         [[0, 0, 0, 0], [0] * 4, [0] * 4, [9, 9, 0, 0], [0] * 4, [5, 0, 0, 0]]
     )
-    sight = np.array([1, 0.5, 0.4, 1, 0, 1])
-    clip = types.SimpleNamespace(boxes=truth, sight=sight)
+    visibility = np.array([1, 0.5, 0.4, 1, 0, 1])
+    clip = types.SimpleNamespace(boxes=truth, visibility=visibility)
     np.testing.assert_array_equal(calibration.label(clip, boxes), [1, 1, np.nan, 0, 0, np.nan])
 
 
@@ -60,7 +61,7 @@ def places(tmp_path_factory):
 
 def test_command_writes_the_model_with_its_numbers(places, tmp_path, capsys):
     words = ["--weights", places / "model", "--output", tmp_path / "new"]
-    assert calibration.main([str(word) for word in [*words, "--data", places]]) == 0
+    assert shell.main([str(word) for word in ["calibrate", *words, "--data", places]]) == 0
     before, after = load_model(places / "model"), load_model(tmp_path / "new")
     names = ("confidence_score", "confidence_share", "confidence_bias")
     numbers = {name: getattr(after.tracker_config, name) for name in names}
@@ -84,7 +85,7 @@ def test_command_writes_the_model_with_its_numbers(places, tmp_path, capsys):
 def test_errors(places, tmp_path, capsys, flag, value, message):
     words = {"--weights": places / "model", "--data": places, "--output": tmp_path / "x"}
     words[flag] = value
-    assert calibration.main([str(word) for pair in words.items() for word in pair]) == 2
+    assert shell.main(["calibrate", *(word for pair in words.items() for word in pair)]) == 2
     output = capsys.readouterr().err
     assert output.count("\n") == 1
     assert re.match(message, output)

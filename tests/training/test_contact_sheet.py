@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from training_trees import make_got10k
 
+from siamfc_jax.commands import shell
 from siamfc_jax.config import TrainConfig
 from siamfc_jax.data.sequences import Sequence
-from siamfc_jax.training import contact_sheet
-from siamfc_jax.training.contact_sheet import draw_sample, draw_sheet
+from siamfc_jax.training.contact_sheet import YELLOW, draw_sample, draw_sheet
 
 
 def make_track(boxes):
@@ -23,7 +23,7 @@ def test_boxes_and_labels():
     track = make_track([[20, 20, 16, 16], [30, 20, 16, 16]])
     tile = draw_sample(track, np.array([0, 1]), radius=16)
     assert tile.shape == (253, 366, 3)
-    yellow = (tile == contact_sheet.YELLOW).all(-1)
+    yellow = (tile == YELLOW).all(-1)
     for part, middle in ((yellow[:, :127], 63), (yellow[:, 127:], 119)):
         for places in np.nonzero(part):
             assert (places.min(), places.max()) == (middle - 31, middle + 31)
@@ -50,7 +50,7 @@ def test_command(tmp_path, capsys):
     make_got10k(tmp_path / "train", "a", [[10, 8, 20, 16]] * 2)
     size = ["--rows", "1", "--columns", "2"]
     common = ["--data", str(tmp_path / "train"), *size, "--output"]
-    assert contact_sheet.main([*common, str(tmp_path / "a.png")]) == 0
+    assert shell.main(["contact-sheet", *common, str(tmp_path / "a.png")]) == 0
     assert capsys.readouterr().out == f"2 samples of 1 tracks in {tmp_path / 'a.png'}\n"
     assert cv2.imread(str(tmp_path / "a.png")).shape == (253, 732, 3)
     for args, said in [
@@ -60,5 +60,5 @@ def test_command(tmp_path, capsys):
         (["--data", str(tmp_path / "b"), "--output", "a.png"], f"no folder {tmp_path / 'b'}; "),
         (["--data", str(tmp_path / "train/a"), "--output", "a.png"], "holds 0 prepared data sets"),
     ]:
-        assert contact_sheet.main(args) == 2
+        assert shell.main(["contact-sheet", *args]) == 2
         assert said in capsys.readouterr().err

@@ -32,15 +32,15 @@ def bright(clip, index):
 def test_the_share_in_sight_is_what_the_frames_show(kind):
     frames, boxes = made()
     before = frames.copy()
-    clip = occlusion.hide(frames, boxes, kind, GAP, scene=SCENE)
+    clip = occlusion.occlude(frames, boxes, kind, GAP, scene=SCENE)
     assert clip.frames.shape == frames.shape and clip.kind == kind
     np.testing.assert_array_equal(frames, before)
     seen = [bright(clip, index) for index in range(24)]
-    np.testing.assert_allclose(seen, clip.sight, atol=0.1)
-    assert not clip.sight[list(GAP)].any()
-    assert (clip.sight[:6] == 1).all() and (clip.sight[20:] == 1).all()
+    np.testing.assert_allclose(seen, clip.visibility, atol=0.1)
+    assert not clip.visibility[list(GAP)].any()
+    assert (clip.visibility[:6] == 1).all() and (clip.visibility[20:] == 1).all()
     if kind == "left":
-        assert 0 < clip.sight[9] < 1  # over the left edge, which is the nearest
+        assert 0 < clip.visibility[9] < 1  # over the left edge, which is the nearest
         assert clip.boxes[12, 0] == pytest.approx(-20)
     else:
         np.testing.assert_array_equal(clip.boxes, boxes)
@@ -50,14 +50,14 @@ def test_the_share_in_sight_is_what_the_frames_show(kind):
 
 def test_an_object_that_fills_its_frame_is_covered_all_the_same():
     frames, boxes = np.full((24, 20, 20, 3), 255, np.uint8), np.float32([[0, 0, 20, 20]] * 24)
-    clip = occlusion.hide(frames, boxes, "covered", GAP, scene=SCENE)
-    assert not clip.sight[12] and clip.sight[0] == 1
+    clip = occlusion.occlude(frames, boxes, "covered", GAP, scene=SCENE)
+    assert not clip.visibility[12] and clip.visibility[0] == 1
 
 
 def test_the_camera_walks_by_its_seed():
     frames, boxes = made()
     still, first, again, other = (
-        occlusion.hide(frames, boxes, "cut", GAP, scene=SCENE, walk=walk, seed=seed).boxes
+        occlusion.occlude(frames, boxes, "cut", GAP, scene=SCENE, walk=walk, seed=seed).boxes
         for walk, seed in ((0, 1), (0.2, 1), (0.2, 1), (0.2, 2))
     )
     np.testing.assert_array_equal(first, again)

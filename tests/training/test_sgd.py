@@ -1,5 +1,6 @@
 """Optimiser, loss and step; the same on any number of devices."""
 
+import dataclasses
 import functools
 
 import jax
@@ -64,24 +65,25 @@ def test_two_devices_equal_one():
     """Statistics, negatives, teacher and micro-batches on 2 devices: those of the joined batch."""
     config = TrainConfig(batch_size=8, accumulate=2, batch_negatives=1.0)
     optimizer = sgd.make_optimizer(config)
-    state = sgd.create_state(jax.tree.map(jnp.asarray, tiny_networks.variables()), optimizer)
+    variables = jax.tree.map(jnp.asarray, tiny_networks.variables())
+    state = sgd.create_state(variables, optimizer, config=config)
     wider = tiny_networks.variables(ModelConfig(width=0.03), seed=1)
     teacher = model.fold_batch_norm(jax.tree.map(jnp.asarray, wider))
     step = functools.partial(sgd.train_step, config=config, optimizer=optimizer)
     batch = make_batch(8)
-    joined, joined_metrics = run_once(jax.jit(step), state, teacher, batch)
+    joined, joined_metrics = run_once(jax.jit(step), state, (teacher,), batch)
     divided, metrics, stop = run_once(
         sgd.parallelize(step),
         sgd.replicate(state),
-        sgd.replicate(teacher),
-        sgd.split(batch),
+        sgd.replicate((teacher,)),
+        sgd.split([batch]),
         np.float32(1),
     )
     assert float(stop) == 1
     assert int(divided.step) == int(joined.step) == 1
     assert metrics.keys() == {"loss", "negatives", "imitation", "gradient_norm"}
     for name, value in metrics.items():
-        assert float(value) == pytest.approx(float(joined_metrics[name]), rel=1e-4)
+        assert float(value[0]) == pytest.approx(float(joined_metrics[name]), rel=1e-4)
     moved = jax.tree.map(jnp.subtract, joined.params, state.params)
     difference = jax.tree.map(jnp.subtract, divided.params, joined.params)
     # Float rounding: a millionth of the network, a thousandth of the step.
@@ -117,3 +119,86 @@ def test_negatives_leave_out_the_own_track():
             if tracks[i] != tracks[j]:
                 expected += np.log1p(np.exp(np.float64(logits[i, j]))).mean()
     assert float(negatives) == pytest.approx(expected / (3 * 2), rel=1e-5)
+
+
+def test_cosine_rate_with_warmup_by_hand():
+    config = TrainConfig(
+        epochs=2, pairs_per_epoch=24, batch_size=8, learning_rate=0.3, final_learning_rate=0.1,
+        cosine=True,
+    )  # fmt: skip
+    rates = [float(sgd.learning_rate(step, config=config)) for step in range(7)]
+    expected = [0.2 + 0.1 * np.cos(np.pi * step / 5) for step in range(6)]
+    np.testing.assert_allclose(rates, [*expected, 0.1], rtol=1e-5)
+    warm = dataclasses.replace(config, warmup_steps=3)
+    warmed = [float(sgd.learning_rate(step, config=warm)) for step in range(6)]
+    shares = [1 / 4, 2 / 4, 3 / 4, 1, 1, 1]
+    np.testing.assert_allclose(warmed, np.multiply(expected, shares), rtol=1e-5)
+
+
+def test_mean_of_the_weights_by_hand():
+    """Decays 1/10, 2/11, then .15, the one asked for."""
+    mean, expected = {"a": jnp.float32(1)}, 1.0
+    for step, (value, decay) in enumerate([(3.0, 1 / 10), (-1.0, 0.15), (5.0, 0.15)]):
+        mean = sgd.update_average(mean, {"a": jnp.float32(value)}, step, decay=0.15)
+        expected = decay * expected + (1 - decay) * value
+    assert float(mean["a"]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_several_steps_in_one_call_equal_single_ones():
+    """Parameters, statistics, momentum and mean, bit for bit, on one device."""
+    config = TrainConfig(batch_size=2, ema_decay=0.9, learning_rate=0.1, flip=0.5)
+    optimizer = sgd.make_optimizer(config)
+    variables = jax.tree.map(jnp.asarray, tiny_networks.variables())
+    step = functools.partial(sgd.train_step, config=config, optimizer=optimizer)
+    device = jax.local_devices()[:1]
+
+    def steps(state, batches):
+        parallel = sgd.parallelize(step, devices=device)
+        return parallel(state, (), sgd.split(batches, devices=device), np.float32(0))
+
+    batches = []
+    for number in range(3):
+        batch = make_batch(2)
+        batches.append({**batch, "index": batch["index"] + 2 * number})
+    begin = lambda: sgd.replicate(  # noqa: E731
+        sgd.create_state(variables, optimizer, config=config), devices=device
+    )
+    together, metrics, _ = steps(begin(), batches)
+    single, losses = begin(), []
+    for batch in batches:
+        single, values, _ = steps(single, [batch])
+        losses.append(values["loss"][0])
+    assert int(together.step) == 3
+    np.testing.assert_array_equal(metrics["loss"], losses)
+    assert len(set(map(float, losses))) == 3
+    jax.tree.map(np.testing.assert_array_equal, together, single)
+    moved = optax.global_norm(jax.tree.map(jnp.subtract, together.params, variables["params"]))
+    assert float(moved) > 1e-3
+
+
+def test_teachers_are_averaged_at_the_scale_of_the_first():
+    """The gain and bias of the second teacher change nothing; a single one is left as it is."""
+    rng = np.random.default_rng(4)
+    z, x = (rng.uniform(0, 255, (3, side, side, 3)).astype(np.float32) for side in (127, 239))
+    crops = Pairs(z, x, np.zeros((3, 2), np.float32))
+    first, second = (
+        model.fold_batch_norm(jax.tree.map(jnp.asarray, tiny_networks.variables(seed=seed)))
+        for seed in (1, 2)
+    )
+    louder = jax.tree.map(jnp.copy, second)
+    louder["params"]["adjust"] = {
+        "gain": 7 * second["params"]["adjust"]["gain"], "bias": jnp.float32(5),
+    }  # fmt: skip
+
+    @jax.jit
+    def teach(*teachers):
+        return sgd._teach(teachers, crops, lambda array: array, None)
+
+    alone, other = (np.asarray(teach(net)[1], np.float64) for net in (first, second))
+    taught = teach(first, second)
+    standard = (other - other.mean()) / other.std()
+    expected = (alone + standard * alone.std() + alone.mean()) / 2
+    np.testing.assert_allclose(taught[1], expected, atol=2e-3 * alone.std())
+    np.testing.assert_allclose(taught[0], np.asarray(taught[1])[range(3), range(3)], atol=1e-4)
+    for ours, theirs in zip(teach(first, louder), taught, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-3 * alone.std())

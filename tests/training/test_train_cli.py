@@ -12,9 +12,11 @@ from train_process import STEPS, Training, assert_same
 
 import train
 from siamfc_jax.config import ModelConfig, TrackerConfig
-from siamfc_jax.network import checkpoints
-from siamfc_jax.network.checkpoints import Model
+from siamfc_jax.data import mixture
+from siamfc_jax.network import run_folders, saved_models
+from siamfc_jax.network.saved_models import Model
 from siamfc_jax.signals import caught_signals
+from siamfc_jax.training import sgd
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def training(tmp_path_factory):
 @pytest.fixture
 def main(monkeypatch):
     """Returns train.main without the search for a cluster, which must come before all of JAX."""
-    monkeypatch.setattr(train.training, "connect", lambda *_: None)
+    monkeypatch.setattr(sgd, "connect", lambda *_: None)
     return train.main
 
 
@@ -49,8 +51,36 @@ def test_killed_and_stopped_run_ends_as_one_never_stopped(training, reference):
     assert steps == sorted(set(steps)) and steps[-1] == 12
 
 
+def test_mean_schedule_and_several_steps_a_call_go_on_exactly(training):
+    """Calls of 3 steps, stopped, then single ones: the same as without a stop."""
+    flags = ["--cosine", "--warmup-steps", "2", "--ema-decay", ".9"]
+    training.run("steady", *flags)
+    _, err = training.run(
+        "called", *flags, "--steps-per-call", "3", interrupt=("15", "os.rename", "4"), code=143
+    )
+    assert "the same command goes on from there\n" in err
+    out, _ = training.run("called", *flags)
+    assert "epoch 3/3: loss " in out and f"--weights {training.root / 'called'}\n" in out
+    assert_same(training.variables("called"), training.variables("steady"))
+    rates = [r["learning_rate"] for r in run_folders.read_metrics(training.root / "steady")]
+    assert rates[-1] == pytest.approx(1e-5, rel=1e-3)
+
+
+def test_weights_to_start_from_bring_their_network_and_tracker(training):
+    config = ModelConfig(channels=(2, 4, 6, 6, 4), first_kernel=7)
+    tracker = TrackerConfig(scale_rate=0.3, confidence_bias=-2.0)
+    model = Model(tiny_networks.variables(config), config, tracker)
+    saved_models.save_model(training.root / "odd", model)
+    start = ["--init-from", training.root / "odd", "--epochs", "1"]
+    out, _ = training.run("tuned", *start, network=())
+    assert "starts from a network of ModelConfig(" in out and "(2, 4, 6, 6, 4)" in out
+    assert "tracker: scale_rate 0.3, confidence_bias -2.0\n" in out
+    loaded = saved_models.load_model(training.root / "tuned")
+    assert (loaded.model_config, loaded.tracker_config) == (config, tracker)
+
+
 def test_one_checkpoint_of_a_run_is_a_model(training, reference):
-    loaded = checkpoints.load_model(training.root / "reference" / "checkpoints" / str(STEPS))
+    loaded = saved_models.load_model(training.root / "reference" / "checkpoints" / str(STEPS))
     assert_same(loaded.variables, reference)
 
 
@@ -75,7 +105,7 @@ def test_loss_that_is_no_number_ends_the_run(training, reference):
     variables = tiny_networks.variables(config)
     variables["params"]["conv3"]["kernel"][:] = np.nan
     path = training.root / "broken"
-    checkpoints.save_model(path, Model(variables, config, TrackerConfig()))
+    saved_models.save_model(path, Model(variables, config, TrackerConfig()))
     _, err = training.run("nan", "--init-from", path, code=2)
     line = next(line for line in err.splitlines() if line.startswith("error: "))
     assert "loss nan, gradient nan at step 1, pairs 0, 1, 2, 3 of tracks made_" in line
@@ -97,7 +127,7 @@ def test_weights_of_sets_and_of_sources(tmp_path):
     tiny_tracks.write(tmp_path / "b:c", tracks=1, frames=1, source="drone")
     (tmp_path / "b:c" / "list.txt").write_text("drone_0\ndrone_0\n")
     entries = [f"{tmp_path}/a", f"{tmp_path}/a:0.5,film:.1", f"{tmp_path}/b:c,drone:3"]
-    tracks, weights = train.read_data(entries)
+    tracks, weights = mixture.read_mixture(entries)
     assert [track.name for track in tracks] == ["film_0", "film_1"] * 2 + ["drone_0"] * 2
     np.testing.assert_allclose(weights, [1, 1, 0.05, 0.05, 3, 3])
 
@@ -108,7 +138,7 @@ def test_errors(tmp_path, main, capsys):
     (tmp_path / "empty").mkdir()
     config = ModelConfig(width=0.05)
     narrow = Model(tiny_networks.variables(config), config, TrackerConfig())
-    checkpoints.save_model(tmp_path / "narrow", narrow)
+    saved_models.save_model(tmp_path / "narrow", narrow)
     good = ["--workdir", f"{tmp_path}/run", "--data", f"{tmp_path}/tracks", "--width", ".04"]
     for flags, text in [
         (["--data", f"{tmp_path}/none"], "no folder .*none; expected a prepared set, or a folder"),
@@ -128,7 +158,7 @@ def test_errors(tmp_path, main, capsys):
         (["--teacher", f"{tmp_path}/none"], "no model at .*none; expected"),
         (
             ["--init-from", f"{tmp_path}/narrow"],
-            r"--init-from is a network of .*width=0.05.*asked for .*width=0.04.*; give its --width",
+            r"--init-from is a network of .*width=0.05.*asked for .*width=0.04.*; give its",
         ),
     ]:
         args = good if flags[0] != "--data" else good[:2] + good[4:]
@@ -141,4 +171,4 @@ def test_errors(tmp_path, main, capsys):
 def test_hosts_are_named_together_or_not_at_all():
     for given in [(None, None, 1), ("a:1", 2, None), ("a:1", 2, 2)]:
         with pytest.raises(ValueError, match=r"--coordinator HOST:PORT, --num-processes N and"):
-            train.training.connect(*given)
+            sgd.connect(*given)

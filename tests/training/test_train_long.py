@@ -12,7 +12,7 @@ import pytest
 import tiny_tracks
 from train_process import STEPS, Training, assert_same, leaves
 
-from siamfc_jax.network import checkpoints
+from siamfc_jax.network import run_folders
 
 pytestmark = pytest.mark.long
 
@@ -195,14 +195,14 @@ def test_validation_log_and_best_checkpoint(training):
     training.run("validated", *flags, interrupt=("15", "os.rename", "5"), code=143)
     training.run("validated", *flags)
     folder = training.root / "validated"
-    records = checkpoints.read_metrics(folder)
+    records = run_folders.read_metrics(folder)
     validated = [r for r in records if "validation_loss" in r]
     assert [r["step"] for r in validated] == [4, 8, 12]
     for record in validated:
         assert 20 < record["validation_center_error_still"] < 30  # of a point in 64 x 64 px
         assert 0 <= record["validation_success"] <= 1
         assert record["validation_success_still"] < 0.8
-    errors = checkpoints.validation_errors(records)
+    errors = run_folders.validation_errors(records)
     kept = {int(path.name) for path in (folder / "checkpoints").iterdir()}
     assert kept == {12, min(errors, key=errors.get)}
     trained = [r for r in records if "loss" in r]

@@ -10,15 +10,15 @@ import pytest
 import tiny_networks
 
 from siamfc_jax.config import FIVE_SCALES
-from siamfc_jax.network import checkpoints, model
-from siamfc_jax.network.checkpoints import Model
+from siamfc_jax.network import model, saved_models
+from siamfc_jax.network.saved_models import Model
 
 SAVED = Model(tiny_networks.variables(), tiny_networks.CONFIG, FIVE_SCALES)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    checkpoints.save_model(tmp_path / "small", SAVED)
+    saved_models.save_model(tmp_path / "small", SAVED)
     return tmp_path / "small"
 
 
@@ -28,7 +28,7 @@ def same(ours, theirs):
 
 
 def test_a_model_comes_back_as_it_was(folder):
-    loaded = checkpoints.load_model(folder)
+    loaded = saved_models.load_model(folder)
     assert same(loaded.variables, SAVED.variables)
     assert loaded[1:] == SAVED[1:]
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(loaded.variables))
@@ -37,24 +37,24 @@ def test_a_model_comes_back_as_it_was(folder):
 def test_a_folded_model_replaces_another_and_leaves_its_card(folder):
     (folder / "README.md").write_text("a card")
     folded = SAVED._replace(variables=model.fold_batch_norm(SAVED.variables))
-    checkpoints.save_model(folder, folded)
-    assert same(checkpoints.load_model(str(folder)).variables, folded.variables)
+    saved_models.save_model(folder, folded)
+    assert same(saved_models.load_model(str(folder)).variables, folded.variables)
     assert (folder / "README.md").read_text() == "a card"
 
 
 def test_changed_arrays_are_noticed(folder, tmp_path):
     changed = jax.tree.map(np.copy, SAVED.variables)
     changed["params"]["conv3"]["bias"][0] += 1e-3
-    checkpoints.save_model(tmp_path / "other", SAVED._replace(variables=changed))
+    saved_models.save_model(tmp_path / "other", SAVED._replace(variables=changed))
     shutil.rmtree(folder / "variables")
     shutil.copytree(tmp_path / "other" / "variables", folder / "variables")
     with pytest.raises(ValueError, match=r"model at .* is damaged: SHA-256 .* get the model again"):
-        checkpoints.load_model(folder)
+        saved_models.load_model(folder)
 
 
-@pytest.mark.parametrize("name", checkpoints.names())
+@pytest.mark.parametrize("name", saved_models.shipped_models())
 def test_shipped_models_are_checked_and_have_a_card(name):
-    config = json.loads((checkpoints.PRETRAINED / name / "config.json").read_text())
+    config = json.loads((saved_models.PRETRAINED / name / "config.json").read_text())
     assert len(config["sha256"]) == 64
     card = (pathlib.Path(__file__).parents[2] / "docs" / "models.md").read_text()
     assert f"## {name}\n" in card and config["sha256"] in card
@@ -63,28 +63,28 @@ def test_shipped_models_are_checked_and_have_a_card(name):
 def test_nothing_but_a_model_is_replaced(tmp_path):
     (tmp_path / "config.json").write_text("{}")  # somebody's project
     with pytest.raises(ValueError, match="exists and is no model folder; choose another place"):
-        checkpoints.save_model(tmp_path, SAVED)
+        saved_models.save_model(tmp_path, SAVED)
     assert (tmp_path / "config.json").read_text() == "{}"
     file = tmp_path / "file"
     file.write_text("")
     with pytest.raises(ValueError, match="exists and is no model folder"):
-        checkpoints.save_model(file, SAVED)
+        saved_models.save_model(file, SAVED)
 
 
 def test_models_of_the_package_have_names(folder, monkeypatch):
-    monkeypatch.setattr(checkpoints, "PRETRAINED", folder.parent)
-    assert checkpoints.names() == ["small"]
-    assert checkpoints.load_model("small").tracker_config == FIVE_SCALES
+    monkeypatch.setattr(saved_models, "PRETRAINED", folder.parent)
+    assert saved_models.shipped_models() == ["small"]
+    assert saved_models.load_model("small").tracker_config == FIVE_SCALES
     with pytest.raises(ValueError, match="no model at large; expected one of small, a model"):
-        checkpoints.load_model("large")
+        saved_models.load_model("large")
 
 
 def test_a_missing_model_is_said(tmp_path):
     with pytest.raises(ValueError, match=r"no model at .*nowhere; expected one of .* --workdir"):
-        checkpoints.load_model(tmp_path / "nowhere")
+        saved_models.load_model(tmp_path / "nowhere")
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(ValueError, match=r"no finished checkpoint in .*; let train.py run longer"):
-        checkpoints.load_model(tmp_path)
+        saved_models.load_model(tmp_path)
 
 
 def write_config(folder, text=None, **changes):
@@ -113,10 +113,10 @@ def write_config(folder, text=None, **changes):
 def test_a_config_that_does_not_fit_is_said(folder, text, changes, message):
     write_config(folder, text, **changes)
     with pytest.raises(ValueError, match=rf"model at .*small .*{message}"):
-        checkpoints.load_model(folder)
+        saved_models.load_model(folder)
 
 
 def test_missing_arrays_are_said(folder):
     (folder / "variables" / "_METADATA").unlink()
     with pytest.raises(ValueError, match="cannot be read: there are no arrays in its folder"):
-        checkpoints.load_model(folder)
+        saved_models.load_model(folder)

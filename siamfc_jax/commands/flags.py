@@ -1,0 +1,106 @@
+"""Flags that several commands take."""
+
+import argparse
+import itertools
+import pathlib
+
+from siamfc_jax import config, network
+from siamfc_jax.config import TrackerConfig
+
+PRETRAINED = pathlib.Path(network.__path__[0]) / "pretrained"  # as in network/saved_models.py
+DEFAULT_MODEL = "siamfc-small"
+
+
+def add_weights(parser) -> None:
+    """Adds `--weights`.
+
+    Args:
+      parser: of a command, or a group of it.
+    """
+    parser.add_argument(
+        "--weights",
+        default=DEFAULT_MODEL,
+        metavar="NAME|PATH",
+        help="shipped model (see siamfc models), model folder, or --workdir of siamfc train "
+        "(default: %(default)s)",
+    )
+
+
+def add_range(parser) -> None:
+    """Adds the flags that take a part of a video.
+
+    Args:
+      parser: of a command.
+    """
+    flag = parser.add_argument_group("part of the video").add_argument
+    flag("--start", type=int, default=0, metavar="FRAME", help="first frame (default: 0)")
+    flag("--stop", type=int, metavar="FRAME", help="frame to stop before (default: the end)")
+    flag("--stride", type=int, default=1, metavar="N", help="take every Nth frame (default: 1)")
+    flag("--resize", metavar="WIDTHxHEIGHT", help="bring all frames to this size first")
+
+
+def add_settings(parser, words) -> None:
+    """Adds a flag for each setting of the tracker, with the values that the model has.
+
+    Args:
+      parser: of a command with `--weights`.
+      words: of the command; the model is looked up there, as the help shows its values.
+    """
+    weights = weights_in(words)
+    settings = read_settings(weights)
+    whose = f"those of {weights}"
+    if settings is None:
+        settings, whose = TrackerConfig(), "those of the model; the paper's are shown"
+    config.add_arguments(parser, settings, f"Defaults: {whose}.")
+
+
+def weights_in(words) -> str:
+    """Returns the value of `--weights` among the words of a command.
+
+    Args:
+      words: those after its name, right or wrong.
+
+    Returns:
+      The last value, the name of the default model where there is none.
+    """
+    value = DEFAULT_MODEL
+    for word, following in itertools.pairwise([*words, ""]):
+        if word == "--weights":
+            value = following
+        elif word.startswith("--weights="):
+            value = word.partition("=")[2]
+    return value
+
+
+def read_settings(weights) -> TrackerConfig | None:
+    """Reads the settings that were chosen for a model.
+
+    Args:
+      weights: name of a shipped model, or a model folder.
+
+    Returns:
+      The settings, None where there is no such model; that is an error only for who loads it.
+    """
+    for folder in (PRETRAINED / weights, pathlib.Path(weights)):
+        try:
+            text = (folder / "config.json").read_text(encoding="utf-8")
+            return config.from_json(text, tracker=TrackerConfig)["tracker"]
+        except (OSError, ValueError, TypeError, AttributeError):
+            continue
+    return None
+
+
+def refuse(args: argparse.Namespace, names: str, reason: str) -> None:
+    """Refuses flags that would have no effect.
+
+    Args:
+      args: the parsed flags.
+      names: of the flags, separated by spaces, as attributes of `args`.
+      reason: ends the sentence "--flag ...", and says what to do.
+
+    Raises:
+      ValueError: one of them was given.
+    """
+    for name in names.split():
+        if getattr(args, name, None) not in (None, False):
+            raise ValueError(f"--{name.replace('_', '-')} {reason}")

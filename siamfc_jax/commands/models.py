@@ -1,0 +1,94 @@
+"""List the models that ship: name, size, speed, data and licence.
+
+    siamfc models
+
+The figures are those of docs/models.md, which also tells how they were measured, how each model was
+trained, and where it fails.
+"""
+
+import json
+import pathlib
+from typing import NamedTuple
+
+from siamfc_jax.commands.flags import DEFAULT_MODEL, PRETRAINED
+from siamfc_jax.config import ModelConfig
+
+STOPPED = "stopped"
+
+
+class Card(NamedTuple):
+    """What docs/models.md says of a model.
+
+    Attributes:
+      parameters: how many numbers the network has.
+      speed: frames a second at 640 x 480 with 3 scales, on 2 cores of an AMD EPYC (Zen 5).
+      accuracy: success AUC / precision at 20 px on the 8 OTB sequences that chose it.
+    """
+
+    parameters: str
+    speed: str
+    accuracy: str
+
+
+CARDS = {
+    "siamfc": Card("2,336,322", "22", ".620 / .860"),
+    "siamfc-small": Card("148,050", "74", ".619 / .848"),
+}
+DATA = (
+    "3,726 object tracks cut from public video and still-image sets, each under its "
+    "publisher's\nown licence; taught by the network of the paper's authors. See docs/models.md."
+)
+LICENCE = "MIT, as all of siamfc_jax."
+
+
+def add_arguments(parser, words) -> None:
+    """Adds no flag.
+
+    Args:
+      parser: of this command.
+      words: of the command.
+    """
+    del parser, words
+
+
+def check(args) -> None:
+    """Refuses words that cannot be followed.
+
+    Args:
+      args: the flags.
+
+    Raises:
+      ValueError: never; there are no words.
+    """
+    del args
+
+
+def run(args) -> None:
+    """Prints the table.
+
+    Args:
+      args: no flags.
+    """
+    del args
+    folders = sorted(path.parent for path in PRETRAINED.glob("*/config.json"))
+    rows = [("name", "network", "parameters", "size", "frames/s", "OTB-8 AUC / precision")]
+    rows += [_row(folder) for folder in folders]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print(
+            "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
+    print(
+        f"\n{DEFAULT_MODEL} is the default of --weights."
+        "\nframes/s: 640 x 480, 3 scales, 2 CPU cores."
+        "\nOTB-8: 8 sequences of OTB, which chose the checkpoints; others will score lower."
+        f"\ndata: {DATA}\nlicence: {LICENCE}"
+    )
+
+
+def _row(folder: pathlib.Path):
+    network = ModelConfig(**json.loads((folder / "config.json").read_text())["model"])
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    card = CARDS.get(folder.name, Card("", "", ""))
+    form = f"width {network.width:g}, first kernel {network.first_kernel}"
+    return folder.name, form, card.parameters, f"{size / 1e6:.1f} MB", card.speed, card.accuracy

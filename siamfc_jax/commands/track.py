@@ -1,0 +1,280 @@
+"""Follow objects through a video, a camera or a stream.
+
+    siamfc track --video clip.mp4 --box 62,36,50,64 --output out.mp4 --boxes out.csv
+
+Boxes are X,Y,W,H in pixels of the first frame, from its left top corner; after
+--resize, in pixels of the resized frame. A box that begins with a minus sign is
+written --box=-5,10,20,20. Frame numbers are those of the source, from 0. To draw the
+boxes on a page in the browser: siamfc serve, or python track.py --serve.
+"""
+
+import contextlib
+import itertools
+import time
+
+from siamfc_jax import config
+from siamfc_jax.commands import flags
+
+STOPPED = "stopped before the first frame was tracked"
+SHOWN_SPANS = 5  # of an object, in the summary
+
+
+def add_arguments(parser, words) -> None:
+    """Adds the flags.
+
+    Args:
+      parser: of this command.
+      words: of the command.
+    """
+    parser.add_argument(
+        "--video",
+        required=True,
+        metavar="SOURCE",
+        help="video, GIF or WebP file, folder or 'glob' of images, camera number, URL of a stream",
+    )
+    flags.add_weights(parser)
+    group = parser.add_argument_group("objects (one of the first three)")
+    objects = group.add_mutually_exclusive_group(required=True)
+    objects.add_argument("--box", action="append", metavar="X,Y,W,H", help="object; repeatable")
+    objects.add_argument("--box-file", metavar="FILE", help="csv or json as --boxes writes them")
+    objects.add_argument("--select", action="store_true", help="draw the boxes in a window")
+    group.add_argument(
+        "--name",
+        action="append",
+        metavar="NAME",
+        help="name of an object, in the order of boxes; repeatable",
+    )
+    flag = parser.add_argument_group("results (at least one of the first four)").add_argument
+    flag("--output", metavar="FILE.mp4", help="video with the boxes drawn in")
+    flag("--boxes", metavar="FILE", help="boxes as .csv, .json or .txt (OTB or MOT-challenge)")
+    flag("--show", action="store_true", help="show a window; q or Esc stops")
+    flag(
+        "--debug",
+        metavar="FILE.mp4",
+        help="video of what the network sees: exemplar, search and response side by side, a row "
+        "an object",
+    )
+    flag("--format", choices=["csv", "json", "otb", "mot"], help="form of --boxes")
+    flag("--states", action="store_true", help="write confidence and lost into a csv, too")
+    flag("--show-response", action="store_true", help="draw the score map, too")
+    flags.add_range(parser)
+    flag = parser.add_argument_group("speed").add_argument
+    flag(
+        "--chunk",
+        type=int,
+        default=1,
+        metavar="FRAMES",
+        help="frames a call of the device, which keeps an accelerator busy; they are shown "
+        "together (default: 1)",
+    )
+    flags.add_settings(parser, words)
+
+
+def check(args) -> None:
+    """Refuses words that cannot be followed.
+
+    Args:
+      args: the flags.
+
+    Raises:
+      ValueError: there is no place for the result, or a flag has no effect.
+    """
+    if not (args.output or args.boxes or args.show or args.debug):
+        raise ValueError("nowhere to put the result; give --output, --boxes or --show")
+    if args.chunk < 1:
+        raise ValueError(f"--chunk must be at least 1, got {args.chunk}")
+    if not args.boxes:
+        flags.refuse(args, "format states", "says how boxes are written; give --boxes FILE as well")
+    elif not (args.format == "csv" or (args.format is None and args.boxes.endswith(".csv"))):
+        flags.refuse(
+            args, "states", "adds columns to a csv; other forms have them anyway or never, "
+            "so leave it out or write --boxes FILE.csv",
+        )  # fmt: skip
+    if not (args.output or args.show):
+        flags.refuse(args, "show_response", "draws into the video; give --output or --show as well")
+
+
+def run(args) -> int:
+    """Tracks what the flags say.
+
+    Args:
+      args: the flags.
+
+    Returns:
+      0, 130 after Ctrl-C, or 143 after SIGTERM.
+
+    Raises:
+      ValueError: the source, the boxes, the model or a place to write cannot be used.
+    """
+    from tqdm import tqdm
+
+    from siamfc_jax import load_model
+    from siamfc_jax.media import drawing, video
+    from siamfc_jax.signals import caught_signals
+    from siamfc_jax.tracking import loop, tracker
+
+    if args.show or args.select:
+        drawing.check_display()
+    source = video.open_source(
+        args.video, start=args.start, stop=args.stop, stride=args.stride, resize=args.resize
+    )
+    first = next(source.frames)
+    names, boxes = choose_objects(args, first[1])
+    model = load_model(args.weights)
+    settings = config.from_arguments(model.tracker_config, args)
+    params = tracker.prepare(model)
+    frames = itertools.chain([first], video.read_ahead(source.frames, args.chunk + 1))
+    # Compiles before the clock starts.
+    steps = loop.follow(params, frames, boxes, config=settings, chunk=args.chunk)
+    seconds, count, code, before = 0.0, 0, 0, None
+    spans: list[list] = [[] for _ in names]
+    began = time.perf_counter()
+    with (
+        open_outputs(args, names, source.fps, first[1].shape, params, settings) as write,
+        caught_signals() as caught,
+    ):
+        try:
+            for found in tqdm(steps, total=source.count, unit="frame", disable=None):
+                count, seconds = count + 1, seconds + found.seconds
+                extend_spans(spans, found.number, before, found.lost)
+                before = found.number
+                if not write(found):
+                    break
+                if caught:
+                    code = 128 + caught[0]
+                    break
+        except KeyboardInterrupt:  # the second Ctrl-C, which waits for no frame
+            code = 130
+    total = time.perf_counter() - began
+    print(f"{'stopped after ' if code else ''}{count} frames", end="")
+    if count > 1:
+        print(f", {(count - 1) / seconds:.1f} a second tracking, "
+              f"{(count - 1) / total:.1f} with reading and writing", end="")  # fmt: skip
+    print()
+    for line in lost_lines(names, spans):
+        print(line)
+    for path in (args.output, args.boxes, args.debug):
+        if path:
+            print(f"wrote {path}")
+    return code
+
+
+def extend_spans(spans, number: int, before, lost) -> None:
+    """Notes in which frames objects are lost.
+
+    Args:
+      spans: for each of N objects a list of [first, last] frame, which is changed.
+      number: of this frame.
+      before: number of the frame before it, None for the first.
+      lost: bool[N] in this frame.
+    """
+    for object_spans, is_lost in zip(spans, lost, strict=True):
+        if is_lost and object_spans and object_spans[-1][1] == before:
+            object_spans[-1][1] = number
+        elif is_lost:
+            object_spans.append([number, number])
+
+
+def lost_lines(names, spans) -> list[str]:
+    """Returns what the summary says of lost objects.
+
+    Args:
+      names: of N objects.
+      spans: of `extend_spans`.
+
+    Returns:
+      A line for each object that was lost, one line where none was.
+    """
+    lines = []
+    for name, object_spans in zip(names, spans, strict=True):
+        if object_spans:
+            frames = [f"{a}-{b}" if a != b else str(a) for a, b in object_spans]
+            hidden = len(frames) - SHOWN_SPANS
+            more = f" and {hidden} times more" if hidden > 0 else ""
+            who = f"{name} was lost" if len(names) > 1 else "lost"
+            lines.append(f"{who} in frames {', '.join(frames[:SHOWN_SPANS])}{more}")
+    return lines or ["never lost"]
+
+
+@contextlib.contextmanager
+def open_outputs(args, names, fps, shape, params, settings):
+    """Opens all that the flags ask for.
+
+    Args:
+      args: the flags.
+      names: of N objects.
+      fps: frames a second.
+      shape: (H, W, 3) of every frame.
+      params: of `tracker.prepare`.
+      settings: of the tracker.
+
+    Yields:
+      write(found of `loop.follow`), which says whether to go on.
+
+    Raises:
+      ValueError: a place cannot be written.
+    """
+    from siamfc_jax.app import inspection
+    from siamfc_jax.media import box_files, drawing, video
+    from siamfc_jax.tracking import tracker
+
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context
+        if args.boxes:
+            writer = box_files.box_writer(args.boxes, names, form=args.format, states=args.states)
+            write_boxes = opened(writer)
+        if args.output:
+            write_video = opened(video.video_writer(args.output, shape, fps=fps))
+        if args.debug:
+            inspect = inspection.inspector(params, config=settings)
+            seen = inspection.shape(len(names))
+            write_debug = opened(video.video_writer(args.debug, seen, fps=fps))
+
+        def write(found):
+            if args.boxes:
+                write_boxes(found.number, found.boxes, found.scores, found.confidences, found.lost)
+            if args.debug:
+                write_debug(inspect(found.frame, found.states))
+            if not (args.output or args.show):
+                return True
+            frame = found.frame
+            if args.show_response:
+                logits, sides = tracker.score_search(params, found.states, frame, config=settings)
+                frame = drawing.blend_responses(frame, logits, sides, found.states.center)
+            frame = drawing.draw(frame, found.boxes, found.scores, found.lost, names)
+            if args.output:
+                write_video(frame)
+            return not args.show or drawing.show(frame)
+
+        yield write
+
+
+def choose_objects(args, frame):
+    """Finds out what to follow.
+
+    Args:
+      args: the flags.
+      frame: u8[H, W, 3], the first one.
+
+    Returns:
+      (names, boxes f32[N, 4]).
+
+    Raises:
+      ValueError: a box is not one in this frame, or names do not fit.
+    """
+    import numpy as np
+
+    from siamfc_jax.geometry import check_box
+    from siamfc_jax.media import box_files, drawing
+
+    names = None
+    if args.select:
+        boxes = drawing.select_boxes(frame)
+    elif args.box_file:
+        names, boxes = box_files.read_box_file(args.box_file)
+    else:
+        boxes = [box_files.parse_box(text) for text in args.box]
+    names = args.name or names or [str(number + 1) for number in range(len(boxes))]
+    if len(names) != len(boxes) or len(set(names)) != len(names):
+        raise ValueError(f"{len(boxes)} boxes need as many different names, got {names}")
+    return names, np.stack([check_box(box, frame.shape) for box in boxes])

@@ -1,0 +1,98 @@
+"""Choose tracker settings for a model on validation sequences.
+
+    siamfc tune --weights runs/a --data GOT-10k --output models/a
+
+tries settings on GOT-10k's validation set and writes the model with the best ones into
+`--output`. The search begins with the settings of the model, or with what flags such as
+`--scales-on exemplar` put in their place. A set that is for testing is refused unless
+`--force` says otherwise. Every trial is a line of `OUTPUT.trials.jsonl`; an interrupted
+search goes on.
+"""
+
+import pathlib
+
+from siamfc_jax import config
+from siamfc_jax.commands import flags
+
+STOPPED = "stopped; the same command goes on from here"
+VALIDATION = ("got10k-val",)
+
+
+def add_arguments(parser, words) -> None:
+    """Adds the flags.
+
+    Args:
+      parser: of this command.
+      words: of the command.
+    """
+    from siamfc_jax.evaluation.benchmarks import BENCHMARKS
+    from siamfc_jax.evaluation.protocols import OPE
+
+    one_pass = [name for name, entry in BENCHMARKS.items() if entry.protocol is OPE]
+    flag = parser.add_argument
+    flag(
+        "--weights",
+        required=True,
+        metavar="NAME|PATH",
+        help="model to choose settings for",
+    )
+    flag("--data", required=True, metavar="DIR", help="folder of the benchmark as published")
+    flag("--output", required=True, metavar="DIR", help="folder for the model with its settings")
+    flag(
+        "--benchmark", choices=one_pass, default=VALIDATION[0], metavar="NAME",
+        help=f"one of {', '.join(one_pass)} (default: %(default)s)",
+    )  # fmt: skip
+    flag("--sequences", nargs="+", metavar="NAME", help="only these")
+    flag("--trials", type=int, default=60, metavar="N", help="settings to try (default: 60)")
+    flag("--seed", type=int, default=0, metavar="N", help="of the search (default: 0)")
+    flag("--force", action="store_true", help="tune on a test set all the same")
+    flags.add_settings(parser, words)
+
+
+def check(args) -> None:
+    """Refuses words that cannot be followed.
+
+    Args:
+      args: the flags.
+
+    Raises:
+      ValueError: a test set without `--force`, or no trial.
+    """
+    from siamfc_jax.evaluation.benchmarks import BENCHMARKS
+
+    if BENCHMARKS[args.benchmark].server:
+        raise ValueError(f"the true boxes of {args.benchmark} are not published")
+    if args.benchmark not in VALIDATION and not args.force:
+        raise ValueError(
+            f"{args.benchmark} is a test set: numbers on it mean nothing once it chose the "
+            f"settings; tune on {' or '.join(VALIDATION)}, or say --force"
+        )
+    if args.trials < 1:
+        raise ValueError(f"--trials must be at least 1, got {args.trials}")
+
+
+def run(args) -> None:
+    """Searches, then writes the model.
+
+    Args:
+      args: the flags.
+
+    Raises:
+      ValueError: data or model cannot be read, or the log is of another search.
+    """
+    from siamfc_jax import load_model, save_model
+    from siamfc_jax.data.sequences import select_sequences
+    from siamfc_jax.evaluation import tuning
+    from siamfc_jax.evaluation.benchmarks import BENCHMARKS
+
+    benchmark = BENCHMARKS[args.benchmark]
+    sequences = select_sequences(benchmark.read(args.data), args.sequences)
+    model, output = load_model(args.weights), pathlib.Path(args.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    log = output.with_name(f"{output.name}.trials.jsonl")
+    score = tuning.score_on(sequences, model, benchmark)
+    base = config.from_arguments(model.tracker_config, args)
+    best, value = tuning.search(score, base, trials=args.trials, seed=args.seed, log=log)
+    save_model(output, model._replace(tracker_config=best))
+    chosen = ", ".join(f"{name} {getattr(best, name)}" for name in tuning.RANGES)
+    print(f"{output}: {value:.4f} with {chosen}")

@@ -1,0 +1,94 @@
+"""Checkpoints of a run: what older versions wrote, what belongs together, which one is a model."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_networks
+
+from siamfc_jax.config import TrackerConfig, TrainConfig
+from siamfc_jax.network.saved_models import Model, load_model
+from siamfc_jax.training import checkpoints, loop, sgd
+
+CONFIG = TrainConfig(batch_size=4, ema_decay=0.5)
+
+
+class Source:
+    """Stands for the pairs of a run."""
+
+    def fingerprint(self):
+        return "abc"
+
+
+class OldState(NamedTuple):
+    """The training state as it was before there was a mean of the weights."""
+
+    step: jax.Array
+    params: dict
+    batch_stats: dict
+    opt_state: tuple
+
+
+def make_state(config):
+    variables = jax.tree.map(jnp.asarray, tiny_networks.variables())
+    return sgd.create_state(variables, sgd.make_optimizer(config), config=config)
+
+
+def settings_of(config=CONFIG, tracker=None, teachers=()):
+    init_from = tracker and Model(tiny_networks.variables(), tiny_networks.CONFIG, tracker)
+    return loop._settings(config, tiny_networks.CONFIG, Source(), init_from, teachers)
+
+
+def write(workdir, state, settings):
+    with checkpoints.open_manager(workdir, keep=1, errors={}) as manager:
+        checkpoints.save(manager, 3, state, settings)
+        checkpoints.finish(manager)
+
+
+def read(workdir, config, settings):
+    shapes = jax.eval_shape(lambda: loop._to_save(make_state(config)))
+    with checkpoints.open_manager(workdir, keep=1, errors={}) as manager:
+        return checkpoints.restore(manager, shapes, settings, defaults=loop._DEFAULTS)
+
+
+def test_the_mean_of_the_weights_is_saved_and_is_the_model(tmp_path):
+    state = make_state(CONFIG)
+    state = state._replace(average=jax.tree.map(lambda array: array + 1, state.average))
+    tracker = TrackerConfig(scale_rate=0.25, confidence_bias=-3.0)
+    write(tmp_path, loop._to_save(state), settings_of(tracker=tracker))
+    restored = sgd.TrainState(**read(tmp_path, CONFIG, settings_of(tracker=tracker)))
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
+    loaded = load_model(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, state.average)
+    assert loaded.tracker_config == tracker and loaded.model_config == tiny_networks.CONFIG
+
+
+def test_a_run_of_an_older_version_goes_on(tmp_path):
+    """Its state is a tuple without a mean; settings that came later are left out."""
+    config = dataclasses.replace(CONFIG, ema_decay=0.0)
+    state, settings = make_state(config), settings_of(config)
+    for name in ("cosine", "warmup_steps", "ema_decay"):
+        del settings["train"][name]
+    del settings["model"]["channels"], settings["tracker"]
+    write(tmp_path, OldState(*state[:4]), settings)
+    tracker = TrackerConfig(scale_rate=0.25)  # of --init-from, which older versions dropped
+    restored = sgd.TrainState(**read(tmp_path, config, settings_of(config, tracker)))
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
+    assert load_model(tmp_path).tracker_config == TrackerConfig()
+    warmer = dataclasses.replace(config, warmup_steps=5)
+    with pytest.raises(ValueError, match="has warmup_steps 0, got 5; go on with the same settings"):
+        read(tmp_path, warmer, settings_of(warmer))
+
+
+def test_other_settings_are_refused(tmp_path):
+    tracker, state = TrackerConfig(scale_rate=0.25), make_state(CONFIG)
+    write(tmp_path, loop._to_save(state), settings_of(tracker=tracker))
+    read(tmp_path, CONFIG, settings_of(dataclasses.replace(CONFIG, steps_per_call=4), tracker))
+    with pytest.raises(ValueError, match=r"has scale_rate 0\.25, got 0\.59"):
+        read(tmp_path, CONFIG, settings_of())
+    teacher = Model(tiny_networks.variables(seed=2), tiny_networks.CONFIG, TrackerConfig())
+    with pytest.raises(ValueError, match=r"has teacher None, got \w{16},\w{16}; go on"):
+        read(tmp_path, CONFIG, settings_of(tracker=tracker, teachers=(teacher, teacher)))
