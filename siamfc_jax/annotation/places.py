@@ -17,7 +17,7 @@ from jax.typing import ArrayLike
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import check_frame
 from siamfc_jax.geometry import check_box
-from siamfc_jax.network.checkpoints import Model, load_model
+from siamfc_jax.network.saved_models import Model, load_model
 from siamfc_jax.tracking import tracker
 
 
@@ -54,9 +54,7 @@ def _put(states, place, state):
     return jax.tree.map(lambda all_places, one: all_places.at[place].set(one), states, state)
 
 
-def make_places(
-    params: dict, frame: ArrayLike, count: int, *, config: TrackerConfig
-) -> Places:
+def make_places(params: dict, frame: ArrayLike, count: int, *, config: TrackerConfig) -> Places:
     """Makes free places and compiles all that later frames need.
 
     Args:
@@ -78,7 +76,12 @@ def make_places(
 
 
 def add(
-    params: dict, places: Places, frame: ArrayLike, box: ArrayLike, name: str, *,
+    params: dict,
+    places: Places,
+    frame: ArrayLike,
+    box: ArrayLike,
+    name: str,
+    *,
     config: TrackerConfig,
 ) -> Places:
     """Puts an object into a free place, or anew into its own: the appearance is that of `box`.
@@ -173,7 +176,7 @@ class MultiTracker:
         """Loads a model.
 
         Args:
-          weights: name or path of a model, see `checkpoints.load_model`; or a `Model`.
+          weights: name or path of a model, see `saved_models.load_model`; or a `Model`.
           config: settings in place of the model's own.
           places: number of objects for which the step is compiled. More objects double it,
             which compiles once more.

@@ -10,7 +10,7 @@ from siamfc_jax.annotation.blend import blend
 from siamfc_jax.annotation.job import End, KeyBox, make_job, spans
 from siamfc_jax.annotation.places import Estimate
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.network.checkpoints import Model
+from siamfc_jax.network.saved_models import Model
 from siamfc_jax.tracking import tracker
 
 CONFIG = TrackerConfig(num_scales=1, window_influence=0.0)

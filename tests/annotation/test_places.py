@@ -9,7 +9,7 @@ from mirrored_scene import BOX, scene
 from siamfc_jax.annotation import places
 from siamfc_jax.annotation.places import MultiTracker
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.network.checkpoints import Model
+from siamfc_jax.network.saved_models import Model
 from siamfc_jax.tracking.tracker import Tracker
 
 MODEL = Model(tiny_networks.pixels(170.0), tiny_networks.CONFIG, TrackerConfig(num_scales=1))
