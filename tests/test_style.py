@@ -22,9 +22,10 @@ MAY_IMPORT = {
     "preparation": "data",
     "evaluation": "network tracking data",
     "training": "network tracking data media evaluation",
+    "annotation": "network tracking data media",
     "app": "tracking media",
     "export": "network tracking media",
-    "commands": "network tracking data media preparation evaluation training app export",
+    "commands": "network tracking data media preparation evaluation training annotation app export",
 }
 
 # A package that is slow to import or apt to change stays behind one border.

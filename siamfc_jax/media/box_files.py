@@ -15,12 +15,10 @@ import pathlib
 import re
 from typing import NamedTuple
 
-import numpy as np
-
 from siamfc_jax.media import outputs
 
 FORMS = {".csv": "csv", ".json": "json", ".txt": "otb"}
-EXPECTED = "expected columns x,y,w,h and, if you like, frame and object"
+EXPECTED = "expected columns x,y,w,h and, if you like, frame, object and key"
 ENCODINGS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
@@ -30,15 +28,17 @@ ENCODINGS = {
 
 
 @contextlib.contextmanager
-def box_writer(path, names, *, form=None, states=False):
+def box_writer(path, names, *, form=None, states=False, keys=False):
     """Writes boxes frame by frame; what was written survives a kill.
 
     csv: header `frame,x,y,w,h,score`, with several objects `frame,object,x,y,w,h,score`,
-    with `states` further columns `confidence,lost` (0 or 1).
+    with `states` further columns `confidence,lost` (0 or 1), with `keys` always `object`, and
+    `key` (0 or 1).
     json: a list of objects with `frame`, `object`, `x`, `y`, `w`, `h`, `score`,
     `confidence`, `lost`, whole after every frame. otb: `x,y,w,h` a line, 1-based. mot: the
     ten columns of MOT-challenge, frames, identities and pixels 1-based, the seventh the
-    confidence. A score is NaN (json: null) where there is none, as on the first frame.
+    confidence. A score is NaN (json: null) where there is none, as on the first frame. An
+    object whose box is NaN is gone: it is left out, but for otb, where each frame has a line.
 
     Args:
       path: file to write.
@@ -46,9 +46,11 @@ def box_writer(path, names, *, form=None, states=False):
       form: `csv`, `json`, `otb` or `mot`; by default by the ending of `path`, where
         `.txt` is otb for one object and mot for several.
       states: whether csv has confidence and lost, too.
+      keys: whether csv and json say which boxes a person drew.
 
     Yields:
-      write(number, boxes f32[N, 4], scores f32[N], confidences f32[N], lost bool[N]).
+      write(number, boxes f32[N, 4], scores f32[N], confidences f32[N], lost bool[N],
+      drawn bool[N], which only `keys` needs).
 
     Raises:
       ValueError: the place cannot be written, the ending says nothing, or several
@@ -58,21 +60,24 @@ def box_writer(path, names, *, form=None, states=False):
     if form == "otb" and len(names) > 1:
         raise ValueError(f"the otb form holds one object, got {len(names)}; use csv, json or mot")
     with outputs.whole(path) as place, _open_lines(path, place) as append:
-        several = len(names) > 1
+        several = len(names) > 1 or keys
         if form == "csv":
             columns = ["x", "y", "w", "h", "score", *["confidence", "lost"] * states]
-            append(_csv_line(["frame", *["object"] * several, *columns]))
+            append(_csv_line(["frame", *["object"] * several, *columns, *["key"] * keys]))
         count = 0
 
-        def write(number, boxes, scores, confidences, lost):
+        def write(number, boxes, scores, confidences, lost, drawn=None):
             nonlocal count
             lines = []
-            found = zip(boxes, scores, confidences, lost, strict=True)
-            for index, (box, score, confidence, gone) in enumerate(found):
+            drawn = [False] * len(names) if drawn is None else drawn
+            outcomes = zip(boxes, scores, confidences, lost, drawn, strict=True)
+            for index, (box, score, confidence, gone, key) in enumerate(outcomes):
+                if form != "otb" and math.isnan(box[0]):
+                    continue
                 x, y, w, h = (round(float(value), 3) for value in box)
                 score, confidence = round(float(score), 4), round(float(confidence), 4)
                 if form == "csv":
-                    state = [confidence, int(gone)] * states
+                    state = [*[confidence, int(gone)] * states, *[int(key)] * keys]
                     name = [names[index]] * several
                     lines.append(_csv_line([number, *name, x, y, w, h, score, *state]))
                 elif form == "otb":
@@ -85,7 +90,8 @@ def box_writer(path, names, *, form=None, states=False):
                     record = {"frame": number, "object": names[index], "x": x, "y": y}
                     record |= {"w": w, "h": h, "score": None if math.isnan(score) else score}
                     record |= {"confidence": confidence, "lost": bool(gone)}
-                    lines.append((",\n" if count + index else "[\n") + json.dumps(record))
+                    record |= {"key": bool(key)} if keys else {}
+                    lines.append((",\n" if count + len(lines) else "[\n") + json.dumps(record))
             count += len(lines)
             append("".join(lines), end="\n]\n" if form == "json" else "")
 
@@ -178,11 +184,13 @@ class Row(NamedTuple):
       frame: number in the source, from 0; None where the file says none.
       object: name; the number among the boxes of its frame, from 1, where the file says none.
       box: [x, y, w, h] in frame pixels, 0-based.
+      key: whether a person drew it; None where the file does not say.
     """
 
     frame: int | None
     object: str
     box: list[float]
+    key: bool | None = None
 
 
 def read_box_file(path) -> list[Row]:
@@ -226,35 +234,14 @@ def read_box_file(path) -> list[Row]:
             frame = record.get("frame")
             frame = None if frame in (None, "") else _whole_number(frame)
             box = [float(record[key]) for key in "xywh"]
+            key = record.get("key")
+            key = None if key in (None, "") else bool(_whole_number(key))
         except (KeyError, TypeError, ValueError, OverflowError):
             raise ValueError(f"{path}, box {number}: {EXPECTED}, got {_short(record)}") from None
         boxes_of[frame] += 1
         name = record.get("object")
         rows.append(Row(frame, str(boxes_of[frame] if name in (None, "") else name), box))
     return rows
-
-
-def boxes_at(rows, frame: int, path):
-    """Picks the boxes with which tracking begins.
-
-    Args:
-      rows: of `read_box_file`.
-      frame: number of the first frame in its source.
-      path: of the file, for the message.
-
-    Returns:
-      (names, boxes f32[N, 4]): those of that frame, or those without a frame.
-
-    Raises:
-      ValueError: there are none.
-    """
-    chosen = [row for row in rows if row.frame in (None, frame)]
-    if not chosen:
-        frames = sorted({row.frame for row in rows})
-        some = f"frames {frames[0]} to {frames[-1]}" if len(frames) > 1 else f"frame {frames[0]}"
-        raise ValueError(f"{path} has boxes of {some}, none of frame {frame}; begin at one that "
-                         "it has with --start, or leave out the column frame")  # fmt: skip
-    return [row.object for row in chosen], np.asarray([row.box for row in chosen], np.float32)
 
 
 def _decode(data, path):

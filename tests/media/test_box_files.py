@@ -30,7 +30,8 @@ def write(path, count, form=None, states=False):
 
 
 def read(path, frame=0):
-    return box_files.boxes_at(box_files.read_box_file(path), frame, path)
+    rows = [row for row in box_files.read_box_file(path) if row.frame in (None, frame)]
+    return [row.object for row in rows], np.float32([row.box for row in rows])
 
 
 def test_csv_of_one_object(tmp_path):
@@ -127,7 +128,7 @@ TABLE = "frame,object,x,y,w,h,score\n0,ä,1,2.5,3,4,nan\n0,b,5,6,7,8,nan\n2,ä,9
 def test_tables_that_other_programs_saved(tmp_path, data):
     (tmp_path / "a.csv").write_bytes(data)
     rows = box_files.read_box_file(tmp_path / "a.csv")
-    assert rows == [
+    assert [row[:3] for row in rows] == [
         (0, "ä", [1, 2.5, 3, 4]),
         (0, "b", [5, 6, 7, 8]),
         (2, "ä", [9, 2.5, 3, 4]),
@@ -136,18 +137,8 @@ def test_tables_that_other_programs_saved(tmp_path, data):
 
 def test_json_with_a_mark(tmp_path):
     (tmp_path / "a.json").write_text('[{"frame": 3, "x": 1, "y": 2, "w": 3, "h": 4}]', "utf-8-sig")
-    assert box_files.read_box_file(tmp_path / "a.json") == [(3, "1", [1, 2, 3, 4])]
-
-
-def test_box_of_the_frame_at_which_tracking_starts(tmp_path):
-    write(tmp_path / "a.csv", 1)
-    rows = box_files.read_box_file(tmp_path / "a.csv")
-    np.testing.assert_array_equal(box_files.boxes_at(rows, 2, "a.csv")[1], FRAMES[1][1][:1])
-    message = "a.csv has boxes of frames 0 to 2, none of frame 1; begin at one"
-    with pytest.raises(ValueError, match=message):
-        box_files.boxes_at(rows, 1, "a.csv")
-    rows = [box_files.Row(None, "1", [1, 2, 3, 4])]
-    assert box_files.boxes_at(rows, 7, "a.csv")[0] == ["1"]
+    (row,) = box_files.read_box_file(tmp_path / "a.json")
+    assert row == (3, "1", [1, 2, 3, 4], None)
 
 
 def test_own_text_is_read_again(tmp_path):
@@ -164,9 +155,13 @@ def test_own_text_is_read_again(tmp_path):
 def test_text_of_others(tmp_path):
     (tmp_path / "a.txt").write_text("11\t21\t30\t40\nNaN\tNaN\tNaN\tNaN\n12 21  30 40\n")
     rows = box_files.read_box_file(tmp_path / "a.txt")
-    assert rows == [(0, "1", [10, 20, 30, 40]), (2, "1", [11, 20, 30, 40])]
+    assert [row[:3] for row in rows] == [
+        (0, "1", [10, 20, 30, 40]),
+        (2, "1", [11, 20, 30, 40]),
+    ]
     (tmp_path / "gt.txt").write_text("7,3,11,21,30,40,1,1,0.5\n")  # MOT17's gt.txt
-    assert box_files.read_box_file(tmp_path / "gt.txt") == [(6, "3", [10, 20, 30, 40])]
+    (row,) = box_files.read_box_file(tmp_path / "gt.txt")
+    assert row == (6, "3", [10, 20, 30, 40], None)
     (tmp_path / "a.csv").write_text("10,20,30,40\n5,6,7,8\n")  # objects of one frame
     names, found = read(tmp_path / "a.csv", 9)
     assert names == ["1", "2"]
