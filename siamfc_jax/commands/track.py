@@ -37,7 +37,9 @@ def add_arguments(parser, words) -> None:
     objects = group.add_mutually_exclusive_group(required=True)
     objects.add_argument("--box", action="append", metavar="X,Y,W,H", help="object; repeatable")
     objects.add_argument("--box-file", metavar="FILE", help="csv or json as --boxes writes them")
-    objects.add_argument("--select", action="store_true", help="draw the boxes in a window")
+    objects.add_argument(
+        "--select", action="store_true", help="draw the boxes in a window, which says how"
+    )
     group.add_argument(
         "--name",
         action="append",
@@ -47,7 +49,11 @@ def add_arguments(parser, words) -> None:
     flag = parser.add_argument_group("results (at least one of the first four)").add_argument
     flag("--output", metavar="FILE.mp4", help="video with the boxes drawn in")
     flag("--boxes", metavar="FILE", help="boxes as .csv, .json or .txt (OTB or MOT-challenge)")
-    flag("--show", action="store_true", help="show a window; q or Esc stops")
+    flag(
+        "--show",
+        action="store_true",
+        help="show a window: space pauses, + adds an object, r draws anew, q ends",
+    )
     flag(
         "--debug",
         metavar="FILE.mp4",
@@ -109,23 +115,39 @@ def run(args) -> int:
     from tqdm import tqdm
 
     from siamfc_jax import load_model
-    from siamfc_jax.media import drawing, video
+    from siamfc_jax.app import live, window
+    from siamfc_jax.media import video
     from siamfc_jax.signals import caught_signals
     from siamfc_jax.tracking import loop, tracker
 
+    screen = None
     if args.show or args.select:
-        drawing.check_display()
+        screen = window.Window(is_fixed=bool(args.boxes or args.debug))
     source = video.open_source(
         args.video, start=args.start, stop=args.stop, stride=args.stride, resize=args.resize
     )
     first = next(source.frames)
-    names, boxes = choose_objects(args, first[1])
+    drawn = None
+    if args.select:
+        is_live = args.video.isdigit() or "://" in args.video
+        first, drawn = screen.select(first, source.frames, is_live)
+        if not args.show:
+            screen.close()
+    names, boxes = choose_objects(args, first[1], drawn)
     model = load_model(args.weights)
     settings = config.from_arguments(model.tracker_config, args)
     params = tracker.prepare(model)
     frames = itertools.chain([first], video.read_ahead(source.frames, args.chunk + 1))
     # Compiles before the clock starts.
-    steps = loop.follow(params, frames, boxes, config=settings, chunk=args.chunk)
+    if args.show:
+
+        def watch(found):
+            frame = responses_on(found, params, settings) if args.show_response else found.frame
+            return screen.watch(frame, found, names)
+
+        steps = live.follow(params, frames, boxes, config=settings, chunk=args.chunk, watch=watch)
+    else:
+        steps = loop.follow(params, frames, boxes, config=settings, chunk=args.chunk)
     seconds, count, code, before = 0.0, 0, 0, None
     spans: list[list] = [[] for _ in names]
     began = time.perf_counter()
@@ -136,10 +158,11 @@ def run(args) -> int:
         try:
             for found in tqdm(steps, total=source.count, unit="frame", disable=None):
                 count, seconds = count + 1, seconds + found.seconds
-                extend_spans(spans, found.number, before, found.lost)
+                names[:] = window.numbered(names, max(len(names), len(found.lost)))
+                spans += [[] for _ in names[len(spans) :]]
+                extend_spans(spans[: len(found.lost)], found.number, before, found.lost)
                 before = found.number
-                if not write(found):
-                    break
+                write(found)
                 if caught:
                     code = 128 + caught[0]
                     break
@@ -209,14 +232,13 @@ def open_outputs(args, names, fps, shape, params, settings):
       settings: of the tracker.
 
     Yields:
-      write(found of `loop.follow`), which says whether to go on.
+      write(found of `loop.follow`).
 
     Raises:
       ValueError: a place cannot be written.
     """
     from siamfc_jax.app import inspection
     from siamfc_jax.media import box_files, drawing, video
-    from siamfc_jax.tracking import tracker
 
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context
@@ -226,7 +248,7 @@ def open_outputs(args, names, fps, shape, params, settings):
         if args.output:
             write_video = opened(video.video_writer(args.output, shape, fps=fps))
         if args.debug:
-            inspect = inspection.inspector(params, config=settings)
+            inspect = inspection.inspector(params, names, config=settings)
             seen = inspection.shape(len(names))
             write_debug = opened(video.video_writer(args.debug, seen, fps=fps))
 
@@ -234,27 +256,39 @@ def open_outputs(args, names, fps, shape, params, settings):
             if args.boxes:
                 write_boxes(found.number, found.boxes, found.scores, found.confidences, found.lost)
             if args.debug:
-                write_debug(inspect(found.frame, found.states))
-            if not (args.output or args.show):
-                return True
-            frame = found.frame
-            if args.show_response:
-                logits, sides = tracker.score_search(params, found.states, frame, config=settings)
-                frame = drawing.blend_responses(frame, logits, sides, found.states.center)
-            frame = drawing.draw(frame, found.boxes, found.scores, found.lost, names)
+                write_debug(inspect(found))
             if args.output:
-                write_video(frame)
-            return not args.show or drawing.show(frame)
+                frame = responses_on(found, params, settings) if args.show_response else found.frame
+                write_video(drawing.draw(frame, found.boxes, found.confidences, found.lost, names))
 
         yield write
 
 
-def choose_objects(args, frame):
+def responses_on(found, params, settings):
+    """Lays the score maps of a frame over it.
+
+    Args:
+      found: of `loop.follow`.
+      params: of `tracker.prepare`.
+      settings: of the tracker.
+
+    Returns:
+      u8[H, W, 3].
+    """
+    from siamfc_jax.media import drawing
+    from siamfc_jax.tracking import tracker
+
+    logits, sides = tracker.score_search(params, found.states, found.frame, config=settings)
+    return drawing.blend_responses(found.frame, logits, sides, found.states.center)
+
+
+def choose_objects(args, frame, drawn):
     """Finds out what to follow.
 
     Args:
       args: the flags.
       frame: u8[H, W, 3], the first one.
+      drawn: f32[N, 4] that were drawn, or None.
 
     Returns:
       (names, boxes f32[N, 4]).
@@ -265,11 +299,11 @@ def choose_objects(args, frame):
     import numpy as np
 
     from siamfc_jax.geometry import check_box
-    from siamfc_jax.media import box_files, drawing
+    from siamfc_jax.media import box_files
 
     names = None
     if args.select:
-        boxes = drawing.select_boxes(frame)
+        boxes = drawn
     elif args.box_file:
         names, boxes = box_files.read_box_file(args.box_file)
     else:
