@@ -175,9 +175,7 @@ def place_plates(boxes, sizes, frame_size):
         wished = [(x, y - height), (x, bottom), (right, y - height), (right, bottom)]
         wished += [(x, y), (x, bottom - height), (x + w, y), (x - width, y)]
         # Right above or below the other plates, the nearest first.
-        rows = [top - height for (_, top), _ in taken] + [
-            top + tall for (_, top), (_, tall) in taken
-        ]
+        rows = [top + step for (_, top), (_, tall) in taken for step in (-height, tall)]
         wished += [(x, row) for row in sorted(rows, key=lambda row: abs(row - y))]
         room = np.maximum(np.subtract(frame_size, (width, height)), 0)
         places = np.clip(np.rint(wished), 0, room).astype(int).tolist()
