@@ -62,9 +62,13 @@ def draw(frame, boxes, confidences, lost, names):
 
 
 def text_size(shape) -> int:
-    """Returns the size of text in pixels, from ascender to descender, in a picture of (H, W, ...).
+    """Returns the size of text: a thirtieth of the shorter side, but one that can be read.
 
-    It is a thirtieth of the shorter side, but never so small that it cannot be read.
+    Args:
+      shape: (H, W, ...) of the picture in pixels.
+
+    Returns:
+      Pixels from ascender to descender, at least 11.
     """
     return max(11, round(min(shape[:2]) / 30))
 
