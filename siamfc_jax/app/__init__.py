@@ -1,1 +1,1 @@
-"""What a person opens: the page in the browser, its jobs, pictures of what the network sees."""
+"""What a person opens: the page and its jobs, the window, pictures of what the network sees."""

@@ -161,7 +161,7 @@ def _track(clip, job, *, params, config, open_source):
         ]
         for found in steps:
             job.picture = drawing.draw(
-                found.frame, found.boxes, found.scores, found.lost, job.names
+                found.frame, found.boxes, found.confidences, found.lost, job.names
             )
             write_video(job.picture)
             for write_boxes in writers:

@@ -135,7 +135,7 @@ def run_job(args, source, first, job) -> int:
     from siamfc_jax.signals import caught_signals
     from siamfc_jax.tracking import tracker
 
-    flags.refuse(args, "debug show_response", "does not go with boxes of later frames, --end, "
+    flags.refuse(args, "show debug show_response", "does not go with boxes of later frames, --end, "
                  "--backward or the forms of annotation tools; leave it out")  # fmt: skip
     if args.chunk > 1:
         raise ValueError("--chunk goes with boxes of the first frame alone; leave it out")
@@ -187,8 +187,7 @@ def run_job(args, source, first, job) -> int:
                 for row in tqdm(rows, total=source.count, unit="frame", disable=None):
                     count += 1
                     note(seen, row, args.stride)
-                    if not write(row):
-                        break
+                    write(row)
                     if caught:
                         code = 128 + caught[0]
                         break
@@ -265,7 +264,7 @@ def open_rows(args, names, source, shape):
       shape: (H, W, 3) of every frame.
 
     Yields:
-      write(annotation.annotator.Row), which says whether to go on.
+      write(annotation.annotator.Row).
 
     Raises:
       ValueError: a place cannot be written.
@@ -288,14 +287,12 @@ def open_rows(args, names, source, shape):
         def write(row):
             if args.boxes:
                 write_boxes(row)
-            if not (args.output or args.show):
-                return True
-            frame = row.frame
-            if row.estimates:
-                boxes, scores, _, lost = map(np.array, zip(*row.estimates.values(), strict=True))
-                frame = drawing.draw(frame, boxes, scores, lost, list(row.estimates))
             if args.output:
+                frame = row.frame
+                if row.estimates:
+                    columns = zip(*row.estimates.values(), strict=True)
+                    boxes, _, confidences, lost = map(np.array, columns)
+                    frame = drawing.draw(frame, boxes, confidences, lost, list(row.estimates))
                 write_video(frame, row.number)
-            return not args.show or drawing.show(frame)
 
         yield write

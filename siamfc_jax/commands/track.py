@@ -54,7 +54,9 @@ def add_arguments(parser, words) -> None:
         help="csv, json, text or CVAT's xml as --boxes writes them; key boxes are those that the "
         "file marks, else the first one of each object",
     )
-    objects.add_argument("--select", action="store_true", help="draw the boxes in a window")
+    objects.add_argument(
+        "--select", action="store_true", help="draw the boxes in a window, which says how"
+    )
     group.add_argument(
         "--name",
         action="append",
@@ -83,7 +85,11 @@ def add_arguments(parser, words) -> None:
         metavar="FILE",
         help="boxes as .csv, .json, .txt (OTB or MOT-challenge), .xml (CVAT), or as --format says",
     )
-    flag("--show", action="store_true", help="show a window; q or Esc stops")
+    flag(
+        "--show",
+        action="store_true",
+        help="show a window: space pauses, + adds an object, r draws anew, q ends",
+    )
     flag(
         "--debug",
         metavar="FILE.mp4",
@@ -154,8 +160,9 @@ def run(args) -> int:
 
     from siamfc_jax import load_model
     from siamfc_jax.annotation import formats
+    from siamfc_jax.app import live, window
     from siamfc_jax.commands import jobs
-    from siamfc_jax.media import box_files, drawing, outputs, video
+    from siamfc_jax.media import box_files, outputs, video
     from siamfc_jax.signals import caught_signals
     from siamfc_jax.tracking import loop, tracker
 
@@ -165,22 +172,37 @@ def run(args) -> int:
         video.check_ending(path)
     if args.boxes and not formats.form_of(args.boxes, args.format):
         box_files.form_of(args.boxes, 1)
-    if args.show or args.select:
-        drawing.check_display()
     job = None if args.select else jobs.read_job(args)
+    is_simple = job is None or jobs.is_simple(args, job)
+    screen = None
+    if args.select or (args.show and is_simple):
+        screen = window.Window(is_fixed=bool(args.boxes or args.debug))
     source = video.open_source(
         args.video, start=args.start, stop=args.stop, stride=args.stride, resize=args.resize
     )
     first = next(source.frames)
-    if job and not jobs.is_simple(args, job):
+    if not is_simple:
         return jobs.run_job(args, source, first, job)
-    names, boxes = choose_objects(args, job, first[1])
+    drawn = None
+    if args.select:
+        first, drawn = screen.select(first, source.frames, jobs.is_live(args.video))
+        if not args.show:
+            screen.close()
+    names, boxes = choose_objects(args, job, first[1], drawn)
     model = load_model(args.weights)
     settings = config.from_arguments(model.tracker_config, args)
     params = tracker.prepare(model)
     frames = itertools.chain([first], video.read_ahead(source.frames, args.chunk + 1))
     # Compiles before the clock starts.
-    steps = loop.follow(params, frames, boxes, config=settings, chunk=args.chunk)
+    if args.show:
+
+        def watch(found):
+            frame = responses_on(found, params, settings) if args.show_response else found.frame
+            return screen.watch(frame, found, names)
+
+        steps = live.follow(params, frames, boxes, config=settings, chunk=args.chunk, watch=watch)
+    else:
+        steps = loop.follow(params, frames, boxes, config=settings, chunk=args.chunk)
     seconds, count, code, before = 0.0, 0, 0, None
     spans: list[list] = [[] for _ in names]
     began = time.perf_counter()
@@ -191,10 +213,11 @@ def run(args) -> int:
         try:
             for found in tqdm(steps, total=source.count, unit="frame", disable=None):
                 count, seconds = count + 1, seconds + found.seconds
-                extend_spans(spans, found.number, before, found.lost)
+                names[:] = window.numbered(names, max(len(names), len(found.lost)))
+                spans += [[] for _ in names[len(spans) :]]
+                extend_spans(spans[: len(found.lost)], found.number, before, found.lost)
                 before = found.number
-                if not write(found):
-                    break
+                write(found)
                 if caught:
                     code = 128 + caught[0]
                     break
@@ -264,14 +287,13 @@ def open_outputs(args, names, source, shape, params, settings):
       settings: of the tracker.
 
     Yields:
-      write(found of `loop.follow`), which says whether to go on.
+      write(found of `loop.follow`).
 
     Raises:
       ValueError: a place cannot be written.
     """
     from siamfc_jax.app import inspection
     from siamfc_jax.media import box_files, drawing, video
-    from siamfc_jax.tracking import tracker
 
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context
@@ -283,7 +305,7 @@ def open_outputs(args, names, source, shape, params, settings):
                 video.video_writer(args.output, shape, fps=source.fps, source=source)
             )
         if args.debug:
-            inspect = inspection.inspector(params, config=settings)
+            inspect = inspection.inspector(params, names, config=settings)
             seen = inspection.shape(len(names))
             write_debug = opened(video.video_writer(args.debug, seen, fps=source.fps))
 
@@ -291,28 +313,41 @@ def open_outputs(args, names, source, shape, params, settings):
             if args.boxes:
                 write_boxes(found.number, found.boxes, found.scores, found.confidences, found.lost)
             if args.debug:
-                write_debug(inspect(found.frame, found.states))
-            if not (args.output or args.show):
-                return True
-            frame = found.frame
-            if args.show_response:
-                logits, sides = tracker.score_search(params, found.states, frame, config=settings)
-                frame = drawing.blend_responses(frame, logits, sides, found.states.center)
-            frame = drawing.draw(frame, found.boxes, found.scores, found.lost, names)
+                write_debug(inspect(found))
             if args.output:
+                frame = responses_on(found, params, settings) if args.show_response else found.frame
+                frame = drawing.draw(frame, found.boxes, found.confidences, found.lost, names)
                 write_video(frame, found.number)
-            return not args.show or drawing.show(frame)
 
         yield write
 
 
-def choose_objects(args, job, frame):
+def responses_on(found, params, settings):
+    """Lays the score maps of a frame over it.
+
+    Args:
+      found: of `loop.follow`.
+      params: of `tracker.prepare`.
+      settings: of the tracker.
+
+    Returns:
+      u8[H, W, 3].
+    """
+    from siamfc_jax.media import drawing
+    from siamfc_jax.tracking import tracker
+
+    logits, sides = tracker.score_search(params, found.states, found.frame, config=settings)
+    return drawing.blend_responses(found.frame, logits, sides, found.states.center)
+
+
+def choose_objects(args, job, frame, drawn):
     """Finds out what to follow from the first frame on.
 
     Args:
       args: the flags.
       job: annotation.job.Job of what was drawn before, None with `--select`.
       frame: u8[H, W, 3], the first one.
+      drawn: f32[N, 4] that were drawn, or None.
 
     Returns:
       (names, boxes f32[N, 4]).
@@ -323,10 +358,9 @@ def choose_objects(args, job, frame):
     import numpy as np
 
     from siamfc_jax.geometry import check_box
-    from siamfc_jax.media import drawing
 
     if job is None:
-        boxes = drawing.select_boxes(frame)
+        boxes = drawn
         names = args.name or [str(number + 1) for number in range(len(boxes))]
         if len(names) != len(boxes) or len(set(names)) != len(names):
             raise ValueError(f"{len(boxes)} boxes need as many different names, got {names}")

@@ -11,7 +11,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from siamfc_jax.media import drawing, video
+from siamfc_jax.media import video
 
 COUNT, HEIGHT, WIDTH = 12, 46, 64
 
@@ -326,59 +326,6 @@ def test_encoder_that_fails(tmp_path):
         write_video(tmp_path / "out.mp4", [frame] * 50)
 
 
-def test_drawn_box_covers_the_edge_pixels():
-    frame = np.zeros((60, 80, 3), np.uint8)
-    boxes = np.array([[10, 20, 31, 25], [50, 30, 11, 11]], np.float32)
-    drawn = drawing.draw(frame, boxes, np.array([np.nan, 1.5]), [False, False], ["a", "b"])
-    assert not frame.any()
-    # The box spans [10, 41] x [20, 45]: its edges run between pixels 9 and 10, 40 and 41.
-    for column in (9, 10, 40, 41):
-        assert drawn[30, column].any()
-    for column in (7, 12, 38, 43):
-        assert not drawn[30, column].any()
-    first, second = drawn[30, 10].astype(float), drawn[35, 50].astype(float)
-    assert np.argmax(first) != np.argmax(second)  # two colours
-
-
-def test_the_box_of_a_lost_object_is_dark_and_dashed():
-    frame, box = np.zeros((240, 320, 3), np.uint8), np.array([[40, 60, 200, 120]], np.float32)
-    here, lost = (
-        drawing.draw(frame, box, np.array([1.5]), [gone], ["a"])[:, :, 0] for gone in (False, True)
-    )
-    for line in (np.s_[59, 40:240], np.s_[60:180, 39], np.s_[180, 40:240], np.s_[60:180, 240]):
-        assert here[line].all()
-        assert 0.3 < np.mean(lost[line] > 0) < 0.8
-    assert lost[100:].max() <= 2 / 3 * here.max()
-    assert lost[:58].any(axis=0).sum() > here[:58].any(axis=0).sum() + 10  # the word
-
-
-def test_response_lies_where_it_was_measured():
-    frame = np.zeros((100, 200, 3), np.uint8)
-    logits = np.zeros((1, 3, 17, 17), np.float32)
-    logits[0, 1, 4, 12] = 1  # row 4, column 12: 4 cells up, 4 to the right
-    sides = np.full((1, 3), 255 / 2, np.float32)  # a cell is 4 pixels
-    drawn = drawing.blend_responses(frame, logits, sides, np.array([[100, 50]], np.float32))
-    row, column = np.unravel_index(np.argmax(drawn[..., 0]), drawn.shape[:2])
-    assert abs(column + 0.5 - 116) <= 1
-    assert abs(row + 0.5 - 34) <= 1
-    assert not drawn[:, :60].any()
-
-
-def test_pictures_show_the_probability_at_its_place():
-    exemplar, search = np.full((127, 127, 3), 9.0), np.full((239, 239, 3), 90.0)
-    logits = np.full((15, 15), -20.0)
-    logits[2, 11] = 20.0
-    drawn = drawing.draw_response(exemplar, search, logits)
-    assert drawn.shape == (239, 605, 3) and drawn.dtype == np.uint8
-    assert (drawn[:127, :127] == 9).all() and (drawn[127:, :127] == 0).all()
-    assert (drawn[:, 127:366] == 90).all()
-    right = drawn[:, 366:].astype(int)
-    yellow = np.argwhere(right[..., 0] > 200)  # the top of the colour map
-    # Cell (2, 11) lies 5 cells of 8 px above the centre and 4 to its right.
-    np.testing.assert_allclose(yellow.mean(0), [119 - 40, 119 + 32], atol=1)
-    assert len(yellow) == 64
-
-
 def test_reading_ahead_changes_nothing_but_the_time():
     read = []
 
@@ -395,10 +342,3 @@ def test_reading_ahead_changes_nothing_but_the_time():
         found.extend(ahead)
     assert found == [1, 2, 3, 4]
     assert list(video.read_ahead(iter(()), 2)) == []
-
-
-def test_no_display(monkeypatch):
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(ValueError, match="no display for a window; give the object with --box"):
-        drawing.select_boxes(picture(0))

@@ -205,13 +205,13 @@ def test_debug_shows_exemplar_search_and_response_of_each_object(run, tmp_path, 
     code, output, *_ = run(*words, boxes=None)
     assert code == 0 and f"wrote {tmp_path / 'debug.mp4'}" in output
     frames = [frame for _, frame in video.open_source(str(tmp_path / "debug.mp4")).frames]
-    assert len(frames) == COUNT and frames[0].shape == (510, 638, 3)
-    for exemplar in (slice(0, 127), slice(255, 382)):
+    assert len(frames) == COUNT and frames[0].shape == (552, 638, 3)
+    for exemplar in (slice(21, 148), slice(297, 424)):
         still = np.abs(frames[0][exemplar, :127].astype(int) - frames[-1][exemplar, :127]).mean()
         assert still < 3 and frames[0][exemplar, :127].std() > 20
     # In the first frame the exemplar lies in the middle of the search.
-    middle = frames[0][64 : 64 + 127, 127 + 64 : 127 + 64 + 127].astype(int)
-    assert np.abs(middle - frames[0][:127, :127]).mean() < 8
+    middle = frames[0][85 : 85 + 127, 127 + 64 : 127 + 64 + 127].astype(int)
+    assert np.abs(middle - frames[0][21:148, :127]).mean() < 8
 
 
 @pytest.mark.parametrize(
