@@ -40,5 +40,5 @@ def test_another_machine_is_told():
 def test_what_holds_no_figures_is_one_line(text, tmp_path):
     path = tmp_path / "speed.json"
     path.write_text(text)
-    with pytest.raises(SystemExit, match="error: .*speed.json holds no figures"):
+    with pytest.raises(SystemExit, match=r"error: .*speed.json holds no figures"):
         figures.finish(flags("--base", path), {})
