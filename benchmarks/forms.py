@@ -2,7 +2,7 @@
 
     python benchmarks/forms.py --benchmark otb --data OTB --weights siamfc-small
 
-Prints how far apart the boxes are, at most, and the success AUC of either.
+Prints the largest distance between the boxes of the two, and the success AUC of each.
 """
 
 import argparse

@@ -5,8 +5,8 @@
 
 Tracks an OTB folder with the given checkpoints of a run (kept by `train.py --keep`), and draws
 success AUC and precision over the pairs seen, with the validation error of the run's log below.
-The figures go into a .json beside the picture; what it holds already is not tracked again.
-Sequences that choose a checkpoint are validation data.
+The figures go into a .json file beside the picture; checkpoints that are in it are not tracked
+again. Sequences that are used to choose a checkpoint become validation data.
 """
 
 import argparse

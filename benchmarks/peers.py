@@ -2,7 +2,8 @@
 
 Reads a job as JSON on the command line, prints "ready", then runs the clip once for each
 line of standard input and answers with the seconds of each frame and the last boxes; at
-the end of its input it says its peak memory. Needs no more than the tracker it runs.
+the end of its input it says its peak memory. It imports only what the tracker that it runs
+needs.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Times the pieces of one tracked frame, and how near each is to the machine's matmul rate.
+"""Times each piece of one tracked frame, and compares it with the machine's matmul rate.
 
 python benchmarks/pieces.py --weights siamfc-small --height 480
 """

@@ -2,8 +2,8 @@
 
     python benchmarks/start.py --weights siamfc-small
 
-The first start finds nothing compiled; later ones find what the starts before them left:
-the same frames, frames of another size, an object of another size.
+The first start compiles everything. Later starts use the compiled programs of those before
+them: for the same frames, for frames of another size, for an object of another size.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Times what several objects, several videos and several frames a call cost.
+"""Times calls that track several objects, several videos or several frames at once.
 
 python benchmarks/throughput.py --weights siamfc-small --height 480
 """

@@ -3,8 +3,8 @@
     python -m venv build/torch && build/torch/bin/pip install torch==2.13.0 opencv-python-headless
     python benchmarks/tracking.py --peer-python build/torch/bin/python
 
-All follow the same objects through the same clip; ours and PyTorch's have the same weights.
-Each tracker is a process of its own that waits for its turn; rounds alternate and medians
+All trackers follow the same objects through the same clip; ours and PyTorch's have the same
+weights. Each tracker is a process that waits for its turn; rounds alternate, and their medians
 are compared. OpenCV's CSRT and KCF need `make contrib` and PYTHONPATH=build/contrib.
 A table takes one to three minutes on 2 cores, so the default is one of 480 lines; leave the
 machine alone meanwhile. `--heights 240 480 1080 2160 --objects 2 4 8 16` are all tables.

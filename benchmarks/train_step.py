@@ -6,7 +6,7 @@
 Both make the same step: batch 8, 127 and 239 px, float32, the same layers, the balanced
 logistic loss and SGD with momentum. Rounds alternate, ours, PyTorch in its default layout,
 PyTorch in channels_last, each in a process of its own that waits for its turn; the medians
-are compared. Our step is timed with its random crops as well, which PyTorch's has not,
+are compared. Our step is also timed with its random crops, which PyTorch's step lacks,
 and layer by layer. About 5 minutes on 2 cores; leave the machine alone meanwhile.
 """
 

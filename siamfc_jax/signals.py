@@ -62,7 +62,7 @@ def caught_signals():
 
 
 def follow_parent(*ignored: int) -> None:
-    """Lets this worker process live as long as its parent, which decides what signals mean.
+    """Ends this worker process when its parent ends, and ignores some signals until then.
 
     Args:
       *ignored: numbers of the signals that are not for this process.

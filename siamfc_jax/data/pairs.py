@@ -119,7 +119,7 @@ def batches(
     hosts: int = 1,
     workers: int = 0,
 ) -> Iterator[dict]:
-    """Yields the batches of steps `start` to `stop`, of this host's share.
+    """Yields this host's part of the batches of steps `start` to `stop`.
 
     Args:
       source: gives pair `i` of the run.

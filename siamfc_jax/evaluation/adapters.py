@@ -20,7 +20,7 @@ def got10k_tracker(weights, *, name: str, one_based: bool):
     Returns:
       Tracker of got10k, marked deterministic.
     """
-    from got10k.trackers import Tracker as Base  # an extra of the evaluation
+    from got10k.trackers import Tracker as Base  # optional: requirements-kits.txt
 
     shift = np.array([one_based, one_based, 0, 0])
 
@@ -47,7 +47,7 @@ def serve(tracker: Tracker) -> None:
     Args:
       tracker: SiamFC, with its weights.
     """
-    import trax  # an extra of the evaluation
+    import trax  # optional: requirements-kits.txt
 
     formats = [trax.Region.RECTANGLE, trax.Region.POLYGON]
     with trax.Server(formats, [trax.Image.PATH], tracker_name="siamfc_jax") as server:
