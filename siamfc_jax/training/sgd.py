@@ -296,14 +296,13 @@ def train_step(
     return TrainState(state.step + 1, params, batch_stats, opt_state, average), metrics
 
 
-def parallelize(step: Callable, *, devices: Sequence[jax.Device] | None = None) -> Callable:
+def parallelize(step: Callable) -> Callable:
     """Makes a step run several times, on all devices of all hosts: one state, batches split.
 
     This is the only place that knows `pmap`; jit with shardings would replace it here.
 
     Args:
       step: `train_step` with everything bound except state, teachers, batch and `axis_name`.
-      devices: those of this host to use, all if None.
 
     Returns:
       steps(state, teachers, batches, stop) -> (state, metrics f32[K] each, stop). `batches`
@@ -323,30 +322,28 @@ def parallelize(step: Callable, *, devices: Sequence[jax.Device] | None = None) 
         AXIS,
         in_axes=(None, None, 0, None),
         out_axes=None,
-        devices=devices,
         donate_argnums=0,
     )
 
 
-def replicate(tree: Any, *, devices: Sequence[jax.Device] | None = None) -> Any:
+def replicate(tree: Any) -> Any:
     """Copies arrays onto every local device, where a parallel step expects and leaves them."""
     # A copy of its own for each leaf, because a parallel step gives the buffers of its state away.
     tree = jax.tree.map(jnp.copy, tree)
-    mesh = Mesh(np.array(devices or jax.local_devices()), AXIS)
+    mesh = Mesh(np.array(jax.local_devices()), AXIS)
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
-def split(batches: Sequence[dict], *, devices: Sequence[jax.Device] | None = None) -> dict:
+def split(batches: Sequence[dict]) -> dict:
     """Stacks this host's shares of K batches and splits them over its devices.
 
     Args:
       batches: K dicts of arrays [B, ...].
-      devices: those of this host to use, all if None.
 
     Returns:
       A dict of arrays [devices, K, B / devices, ...].
     """
-    count = len(devices or jax.local_devices())
+    count = jax.local_device_count()
 
     def stack(*arrays):
         # [K, B, ...] -> [K, devices, B / devices, ...] -> [devices, K, B / devices, ...]

@@ -144,44 +144,6 @@ def test_mean_of_the_weights_by_hand():
     assert float(mean["a"]) == pytest.approx(expected, rel=1e-6)
 
 
-def test_several_steps_in_one_call_equal_single_ones():
-    """Parameters, statistics, momentum and mean, bit for bit, on one device."""
-    config = TrainConfig(batch_size=2, ema_decay=0.9, learning_rate=0.1, flip=0.5)
-    optimizer = sgd.make_optimizer(config)
-    variables = jax.tree.map(jnp.asarray, tiny_networks.variables())
-    step = functools.partial(sgd.train_step, config=config, optimizer=optimizer)
-    device = jax.local_devices()[:1]
-
-    @functools.cache
-    def compiled(count):
-        arguments = begin(), (), sgd.split(batches[:count], devices=device), np.float32(0)
-        options = {"xla_backend_optimization_level": 0}
-        return sgd.parallelize(step, devices=device).lower(*arguments).compile(options)
-
-    def steps(state, batches):
-        split = sgd.split(batches, devices=device)
-        return compiled(len(batches))(state, (), split, np.float32(0))
-
-    batches = []
-    for number in range(3):
-        batch = make_batch(2)
-        batches.append({**batch, "index": batch["index"] + 2 * number})
-    begin = lambda: sgd.replicate(  # noqa: E731
-        sgd.create_state(variables, optimizer, config=config), devices=device
-    )
-    together, metrics, _ = steps(begin(), batches)
-    single, losses = begin(), []
-    for batch in batches:
-        single, values, _ = steps(single, [batch])
-        losses.append(values["loss"][0])
-    assert int(together.step) == 3
-    np.testing.assert_array_equal(metrics["loss"], losses)
-    assert len(set(map(float, losses))) == 3
-    jax.tree.map(np.testing.assert_array_equal, together, single)
-    moved = optax.global_norm(jax.tree.map(jnp.subtract, together.params, variables["params"]))
-    assert float(moved) > 1e-3
-
-
 def test_teachers_are_averaged_at_the_scale_of_the_first():
     """The gain and bias of the second teacher change nothing; a single one is left as it is."""
     rng = np.random.default_rng(4)
