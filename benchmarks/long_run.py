@@ -114,11 +114,8 @@ def main(argv=None) -> int:
                 after_first, began = compiled.count, time.perf_counter()
             if row.number % 1000 == 0 or row.number == args.frames - 1:
                 curve.append((row.number, resident()))
-                later = compiled.count - after_first
-                line = (
-                    f"frame {row.number:6d}: {resident():7.1f} MiB, {later} compiled since frame 0"
-                )
-                print(line, flush=True)
+                new = compiled.count - after_first
+                print(f"frame {row.number:6d}: {resident():7.1f} MiB, {new} compiled", flush=True)
     seconds = time.perf_counter() - began
     print(f"{len(job.names)} objects, {args.frames / seconds:.1f} frames a second, "
           f"{100 * np.mean(errors):.1f} % of boxes on their object, "
