@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "preparation": "data",
     "evaluation": "network tracking data",
     "training": "network tracking data media evaluation",
-    "app": "tracking media",
+    "app": "tracking media annotation",
     "commands": "network tracking data media preparation evaluation training app",
 }
 

@@ -24,7 +24,7 @@ COLORS = (
 )
 
 
-def draw(frame, boxes, scores, lost, names):
+def draw(frame, boxes, scores, lost, names, *, colors=COLORS):
     """Draws boxes, each with its name and score; dark and dashed where the object is lost.
 
     Args:
@@ -33,6 +33,7 @@ def draw(frame, boxes, scores, lost, names):
       scores: f32[N]; NaN is not written.
       lost: bool[N].
       names: N names; a single object goes without.
+      colors: RGB of each object; with more objects they begin again.
 
     Returns:
       u8[H, W, 3], a new picture.
@@ -41,7 +42,7 @@ def draw(frame, boxes, scores, lost, names):
     unit = max(1, min(frame.shape[:2]) / 240)
     thickness = round(unit)
     for index, (box, score, gone) in enumerate(zip(boxes, scores, lost, strict=True)):
-        color = COLORS[index % len(COLORS)]
+        color = colors[index % len(colors)]
         # OpenCV counts from the centre of pixel 0; 3 bits of a fraction.
         low, high = np.rint((np.stack([box[:2], box[:2] + box[2:]]) - 0.5) * 8).astype(int)
         line_color = tuple(value * 2 // 3 for value in color) if gone else color
