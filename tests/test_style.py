@@ -22,8 +22,9 @@ MAY_IMPORT = {
     "preparation": "data",
     "evaluation": "network tracking data",
     "training": "network tracking data media evaluation",
+    "annotation": "network tracking media",
     "app": "tracking media annotation",
-    "commands": "network tracking data media preparation evaluation training app",
+    "commands": "network tracking data media preparation evaluation training annotation app",
 }
 
 # A package that is slow to import or apt to change stays behind one border.

@@ -69,9 +69,7 @@ def write(path, clip: Clip, tracks: list[Track]) -> None:
     ET.SubElement(task, "source").text = clip.name
     following = dict(zip(clip.frames, clip.frames[1:], strict=False))
     for number, track in enumerate(tracks):
-        element = ET.SubElement(
-            root, "track", id=str(number), label=track.name, source="semi-auto"
-        )
+        element = ET.SubElement(root, "track", id=str(number), label=track.name, source="semi-auto")
         for piece in pieces(clip, track):
             keys = key_frames(piece)
             for mark in piece:

@@ -82,5 +82,7 @@ def read(path) -> tuple[Clip, list[Track]]:
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
     except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise ValueError(f"{path} is not a task of Label Studio as written here: {error!r}") from None
+        raise ValueError(
+            f"{path} is not a task of Label Studio as written here: {error!r}"
+        ) from None
     return clip, tracks

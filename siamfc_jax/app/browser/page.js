@@ -181,6 +181,7 @@ function paint(image, number) {
   render();
 }
 
+const PLAY = "M6 4l14 8-14 8z", PAUSE = "M6 4h4v16H6zM14 4h4v16h-4z";
 let player = null;
 function play() {
   if (player) return pause();
@@ -191,13 +192,13 @@ function play() {
     if (!loading) go(due);
     if (frame === clip.count - 1) pause();
   }, 1000 / Math.min(clip.fps, 60));
-  $("play").textContent = "❚❚";
+  $("play").querySelector("path").setAttribute("d", PAUSE);
   $("play").setAttribute("aria-label", "Pause");
 }
 function pause() {
   clearInterval(player);
   player = null;
-  $("play").textContent = "▶";
+  $("play").querySelector("path").setAttribute("d", PLAY);
   $("play").setAttribute("aria-label", "Play");
 }
 
