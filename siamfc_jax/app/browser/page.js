@@ -464,7 +464,7 @@ async function watch() {
         follow &&= frame === (live?.frame ?? start);  // until somebody goes elsewhere
         if (follow && news.phase === "tracking") await showLive(id);
       }
-      if (news.rows.length) render();
+      if (news.rows.length) renderSoon();
       await new Promise((resolve) => setTimeout(resolve, 120));
     } while (["waiting", "tracking"].includes(news.phase));
     if (news.error) fail(new Error(news.error));
@@ -517,13 +517,14 @@ function visible(id) {
 
 let asked = false;
 /** Renders once before the next picture of the screen, however often it is called. */
-function render() {
+function renderSoon() {
   if (asked) return;
   asked = true;
-  requestAnimationFrame(() => { asked = false; if (clip) renderNow(); });
+  requestAnimationFrame(() => { asked = false; render(); });
 }
 
-function renderNow() {
+function render() {
+  if (!clip) return;
   const items = drawing.objects.filter((object) => !object.hidden)
     .map((object) => ({...object, ...visible(object.id)})).filter((item) => item.box);
   stage.show(size(), items, selected);
@@ -711,7 +712,7 @@ addEventListener("keydown", (event) => {
   act(event);
 });
 
-new ResizeObserver(render).observe($("left"));
+new ResizeObserver(renderSoon).observe($("left"));
 
 // ---- camera
 
