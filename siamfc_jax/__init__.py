@@ -24,6 +24,7 @@ _HOME = {
     "step": "tracking.tracker",
     "track_clip": "tracking.tracker",
     "follow": "tracking.loop",
+    "MultiTracker": "annotation.places",
     "box_writer": "media.box_files",
     "open_source": "media.video",
     "video_writer": "media.video",
@@ -31,6 +32,7 @@ _HOME = {
     "keep_memory": "compilation",
 }
 if TYPE_CHECKING:  # the same, for type checkers and editors
+    from siamfc_jax.annotation.places import MultiTracker
     from siamfc_jax.compilation import keep_compiled, keep_memory
     from siamfc_jax.config import ModelConfig, TrackerConfig, TrainConfig
     from siamfc_jax.media.box_files import box_writer
@@ -42,6 +44,7 @@ if TYPE_CHECKING:  # the same, for type checkers and editors
 __all__ = [
     "Model",
     "ModelConfig",
+    "MultiTracker",
     "State",
     "Tracker",
     "TrackerConfig",

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "preparation": "data",
     "evaluation": "network tracking data",
     "training": "network tracking data media evaluation",
-    "annotation": "network tracking media",
+    "annotation": "network tracking data media",
     "app": "tracking media annotation",
     "commands": "network tracking data media preparation evaluation training annotation app",
 }

@@ -72,9 +72,9 @@ def read(path) -> tuple[Clip, list[Track]]:
         for result in task["annotations"][0]["result"]:
             marks = []
             for each in result["value"]["sequence"]:
-                box = (each["x"] * clip.width / 100, each["y"] * clip.height / 100,
-                       each["width"] * clip.width / 100, each["height"] * clip.height / 100)  # fmt: skip
-                box = tuple(round(value, 3) for value in box)
+                sides = (clip.width, clip.height) * 2
+                percents = (each[name] for name in ("x", "y", "width", "height"))
+                box = tuple(round(p * s / 100, 3) for p, s in zip(percents, sides, strict=True))
                 marks.append(
                     Mark(each["frame"] - 1, box, each["drawn"], each["score"], each["lost"])
                 )

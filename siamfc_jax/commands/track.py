@@ -1,4 +1,4 @@
-"""Follow objects through a video, a camera or a stream.
+r"""Follow objects through a video, a camera or a stream.
 
     siamfc track --video clip.mp4 --box 62,36,50,64 --output out.mp4 --boxes out.csv
 
@@ -6,6 +6,12 @@ Boxes are X,Y,W,H in pixels of the first frame, from its left top corner; after
 --resize, in pixels of the resized frame. A box that begins with a minus sign is
 written --box=-5,10,20,20. Frame numbers are those of the source, from 0. To draw the
 boxes on a page in the browser: siamfc serve, or python track.py --serve.
+
+Objects come and go, and a second box of the same name corrects the first; between two
+boxes an object is tracked from both:
+
+    siamfc track --video clip.mp4 --box 0:62,36,50,64 --name anna \
+        --box 200:111,2,150,256 --name anna --end 300:anna --boxes out.xml
 """
 
 import contextlib
@@ -35,18 +41,47 @@ def add_arguments(parser, words) -> None:
     flags.add_weights(parser)
     group = parser.add_argument_group("objects (one of the first three)")
     objects = group.add_mutually_exclusive_group(required=True)
-    objects.add_argument("--box", action="append", metavar="X,Y,W,H", help="object; repeatable")
-    objects.add_argument("--box-file", metavar="FILE", help="csv or json as --boxes writes them")
+    objects.add_argument(
+        "--box",
+        action="append",
+        metavar="[FRAME:]X,Y,W,H",
+        help="object, in the first frame or a later one; repeatable",
+    )
+    objects.add_argument(
+        "--box-file",
+        metavar="FILE",
+        help="csv, json or CVAT's xml as --boxes writes them; key boxes are those that the file "
+        "marks, else the first one of each object",
+    )
     objects.add_argument("--select", action="store_true", help="draw the boxes in a window")
     group.add_argument(
         "--name",
         action="append",
         metavar="NAME",
-        help="name of an object, in the order of boxes; repeatable",
+        help="name of an object, in the order of boxes; repeatable. The same name again is a "
+        "further box of that object, which corrects it",
+    )
+    group.add_argument(
+        "--end",
+        action="append",
+        metavar="FRAME:NAME",
+        help="frame from which an object is gone, until its next box; repeatable",
+    )
+    group.add_argument(
+        "--backward",
+        action="store_true",
+        help="track from the first box of each object back to the begin, too",
+    )
+    group.add_argument(
+        "--key-frames", action="store_true", help="every box of --box-file is a key box"
     )
     flag = parser.add_argument_group("results (at least one of the first four)").add_argument
     flag("--output", metavar="FILE.mp4", help="video with the boxes drawn in")
-    flag("--boxes", metavar="FILE", help="boxes as .csv, .json or .txt (OTB or MOT-challenge)")
+    flag(
+        "--boxes",
+        metavar="FILE",
+        help="boxes as .csv, .json, .txt (OTB or MOT-challenge), .xml (CVAT), or as --format says",
+    )
     flag("--show", action="store_true", help="show a window; q or Esc stops")
     flag(
         "--debug",
@@ -54,7 +89,11 @@ def add_arguments(parser, words) -> None:
         help="video of what the network sees: exemplar, search and response side by side, a row "
         "an object",
     )
-    flag("--format", choices=["csv", "json", "otb", "mot"], help="form of --boxes")
+    flag(
+        "--format",
+        choices=["csv", "json", "otb", "mot", "cvat", "coco", "labelstudio", "yolo"],
+        help="form of --boxes; for yolo that is a folder",
+    )
     flag("--states", action="store_true", help="write confidence and lost into a csv, too")
     flag("--show-response", action="store_true", help="draw the score map, too")
     flags.add_range(parser)
@@ -81,6 +120,10 @@ def check(args) -> None:
     """
     if not (args.output or args.boxes or args.show or args.debug):
         raise ValueError("nowhere to put the result; give --output, --boxes or --show")
+    if not args.box_file:
+        flags.refuse(args, "key_frames", "is about the boxes of a file; give --box-file FILE")
+    if args.select:
+        flags.refuse(args, "end backward", "needs boxes with names; give --box or --box-file")
     if args.chunk < 1:
         raise ValueError(f"--chunk must be at least 1, got {args.chunk}")
     if not args.boxes:
@@ -109,17 +152,21 @@ def run(args) -> int:
     from tqdm import tqdm
 
     from siamfc_jax import load_model
+    from siamfc_jax.commands import jobs
     from siamfc_jax.media import drawing, video
     from siamfc_jax.signals import caught_signals
     from siamfc_jax.tracking import loop, tracker
 
     if args.show or args.select:
         drawing.check_display()
+    job = None if args.select else jobs.read_job(args)
     source = video.open_source(
         args.video, start=args.start, stop=args.stop, stride=args.stride, resize=args.resize
     )
     first = next(source.frames)
-    names, boxes = choose_objects(args, first[1])
+    if job and not jobs.is_simple(args, job):
+        return jobs.run_job(args, source, first, job)
+    names, boxes = choose_objects(args, job, first[1])
     model = load_model(args.weights)
     settings = config.from_arguments(model.tracker_config, args)
     params = tracker.prepare(model)
@@ -249,11 +296,12 @@ def open_outputs(args, names, fps, shape, params, settings):
         yield write
 
 
-def choose_objects(args, frame):
-    """Finds out what to follow.
+def choose_objects(args, job, frame):
+    """Finds out what to follow from the first frame on.
 
     Args:
       args: the flags.
+      job: annotation.job.Job of what was drawn before, None with `--select`.
       frame: u8[H, W, 3], the first one.
 
     Returns:
@@ -265,16 +313,13 @@ def choose_objects(args, frame):
     import numpy as np
 
     from siamfc_jax.geometry import check_box
-    from siamfc_jax.media import box_files, drawing
+    from siamfc_jax.media import drawing
 
-    names = None
-    if args.select:
+    if job is None:
         boxes = drawing.select_boxes(frame)
-    elif args.box_file:
-        names, boxes = box_files.read_box_file(args.box_file)
+        names = args.name or [str(number + 1) for number in range(len(boxes))]
+        if len(names) != len(boxes) or len(set(names)) != len(names):
+            raise ValueError(f"{len(boxes)} boxes need as many different names, got {names}")
     else:
-        boxes = [box_files.parse_box(text) for text in args.box]
-    names = args.name or names or [str(number + 1) for number in range(len(boxes))]
-    if len(names) != len(boxes) or len(set(names)) != len(names):
-        raise ValueError(f"{len(boxes)} boxes need as many different names, got {names}")
+        names, boxes = job.names, [key.box for key in job.keys]
     return names, np.stack([check_box(box, frame.shape) for box in boxes])

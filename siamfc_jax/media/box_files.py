@@ -36,15 +36,17 @@ def open_output(path):
 
 
 @contextlib.contextmanager
-def box_writer(path, names, *, form=None, states=False):
+def box_writer(path, names, *, form=None, states=False, keys=False):
     """Writes boxes frame by frame; what was written survives a kill.
 
     csv: header `frame,x,y,w,h,score`, with several objects `frame,object,x,y,w,h,score`,
-    with `states` further columns `confidence,lost` (0 or 1).
+    with `states` further columns `confidence,lost` (0 or 1), with `keys` always `object`, and
+    `key` (0 or 1).
     json: a list of objects with `frame`, `object`, `x`, `y`, `w`, `h`, `score`,
     `confidence`, `lost`, whole after every frame. otb: `x,y,w,h` a line, 1-based. mot: the
     ten columns of MOT-challenge, frames, identities and pixels 1-based, the seventh the
-    confidence. A score is NaN (json: null) where there is none, as on the first frame.
+    confidence. A score is NaN (json: null) where there is none, as on the first frame. An
+    object whose box is NaN is gone: it is left out, but for otb, where each frame has a line.
 
     Args:
       path: file to write.
@@ -52,9 +54,11 @@ def box_writer(path, names, *, form=None, states=False):
       form: `csv`, `json`, `otb` or `mot`; by default by the ending of `path`, where
         `.txt` is otb for one object and mot for several.
       states: whether csv has confidence and lost, too.
+      keys: whether csv and json say which boxes a person drew.
 
     Yields:
-      write(number, boxes f32[N, 4], scores f32[N], confidences f32[N], lost bool[N]).
+      write(number, boxes f32[N, 4], scores f32[N], confidences f32[N], lost bool[N],
+      drawn bool[N], which only `keys` needs).
 
     Raises:
       ValueError: the place cannot be written, the ending says nothing, or several
@@ -65,20 +69,31 @@ def box_writer(path, names, *, form=None, states=False):
         raise ValueError(f"the otb form holds one object, got {len(names)}; use csv, json or mot")
     with open_output(path) as file:
         rows = csv.writer(file, lineterminator="\n")
-        several = len(names) > 1
+        several = len(names) > 1 or keys
         if form == "csv":
-            columns = ["x", "y", "w", "h", "score", *["confidence", "lost"] * states]
+            columns = [
+                "x",
+                "y",
+                "w",
+                "h",
+                "score",
+                *["confidence", "lost"] * states,
+                *["key"] * keys,
+            ]
             rows.writerow(["frame", *["object"] * several, *columns])
         end = 0
 
-        def write(number, boxes, scores, confidences, lost):
+        def write(number, boxes, scores, confidences, lost, drawn=None):
             nonlocal end
-            found = zip(boxes, scores, confidences, lost, strict=True)
-            for index, (box, score, confidence, gone) in enumerate(found):
+            drawn = [False] * len(names) if drawn is None else drawn
+            found = zip(boxes, scores, confidences, lost, drawn, strict=True)
+            for index, (box, score, confidence, gone, key) in enumerate(found):
+                if form != "otb" and math.isnan(box[0]):
+                    continue
                 x, y, w, h = (round(float(value), 3) for value in box)
                 score, confidence = round(float(score), 4), round(float(confidence), 4)
                 if form == "csv":
-                    state = [confidence, int(gone)] * states
+                    state = [*[confidence, int(gone)] * states, *[int(key)] * keys]
                     rows.writerow([number, *[names[index]] * several, x, y, w, h, score, *state])
                 elif form == "otb":
                     rows.writerow([round(x + 1, 3), round(y + 1, 3), w, h])
@@ -89,6 +104,7 @@ def box_writer(path, names, *, form=None, states=False):
                     record = {"frame": number, "object": names[index], "x": x, "y": y}
                     record |= {"w": w, "h": h, "score": None if math.isnan(score) else score}
                     record |= {"confidence": confidence, "lost": bool(gone)}
+                    record |= {"key": bool(key)} if keys else {}
                     file.seek(end)  # over the bracket that closed the list
                     file.write((",\n" if end else "[\n") + json.dumps(record))
                     end = file.tell()

@@ -1,0 +1,136 @@
+"""`siamfc track` with objects that come and go."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+import tiny_networks
+from mirrored_scene import BOX, scene
+
+import track
+from siamfc_jax.annotation import cvat
+from siamfc_jax.config import TrackerConfig
+from siamfc_jax.network.saved_models import Model, save_model
+
+COUNT = 8
+
+
+def true_box(number):
+    return BOX + [8 * number, -8 * number, 0, 0]
+
+
+def word(number):
+    return f"{number}:{','.join(map(str, true_box(number)))}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Images of a scene that moves, and a network that sees pixels."""
+    root = tmp_path_factory.mktemp("jobs")
+    (root / "images").mkdir()
+    for number in range(COUNT):
+        frame = np.asarray(scene(8 * number, -8 * number))
+        cv2.imwrite(str(root / "images" / f"{number}.png"), frame[..., ::-1])
+    settings = TrackerConfig(num_scales=1, window_influence=0.0)
+    save_model(root / "model", Model(tiny_networks.pixels(170.0), tiny_networks.CONFIG, settings))
+    return root
+
+
+@pytest.fixture
+def run(folder, tmp_path, capfd):
+    """Runs track.py in this process: (exit code, output, errors, rows of the csv)."""
+
+    def run(*words, video="images", boxes="out.csv"):
+        given = ["--video", folder / video, "--weights", folder / "model"]
+        given += ["--boxes", tmp_path / boxes]
+        code = track.main([str(word) for word in [*given, *words]])
+        output, errors = capfd.readouterr()
+        found = tmp_path / "out.csv"
+        rows = list(csv.DictReader(found.read_text().splitlines())) if found.exists() else []
+        return code, output, errors, rows
+
+    return run
+
+
+ANNA = ["--box", word(1), "--name", "anna", "--box", word(4), "--name", "anna"]
+
+
+def test_key_boxes_an_end_and_the_summary(run):
+    code, output, errors, rows = run(*ANNA, "--end", "6:anna")
+    assert code == 0, errors
+    assert [(int(row["frame"]), row["key"]) for row in rows] == [
+        (1, "1"), (2, "0"), (3, "0"), (4, "1"), (5, "0"),
+    ]  # fmt: skip
+    for row in rows:
+        box = [float(row[name]) for name in "xywh"]
+        np.testing.assert_allclose(box, true_box(int(row["frame"])), atol=0.6)
+    assert "8 frames" in output
+    assert "anna: frames 1-5, 2 key boxes, never lost" in output
+
+
+def test_backward_reaches_the_begin(run):
+    _, _, errors, rows = run("--box", word(5), "--name", "anna", "--backward")
+    assert [int(row["frame"]) for row in rows] == list(range(COUNT)), errors
+    for row in rows:
+        box = [float(row[name]) for name in "xywh"]
+        np.testing.assert_allclose(box, true_box(int(row["frame"])), atol=0.6)
+
+
+def test_every_second_frame_in_both_directions(run):
+    words = ["--start", "1", "--stride", "2", "--box", word(3), "--box", word(7), "--backward"]
+    _, output, errors, rows = run(*words, "--name", "a", "--name", "a")
+    assert [int(row["frame"]) for row in rows] == [1, 3, 5, 7], errors
+    assert "a: frames 1-7, 2 key boxes" in output
+
+
+def test_cvat_goes_out_and_its_key_boxes_come_in_again(run, tmp_path):
+    code, _, errors, _ = run(*ANNA, "--end", "6:anna", boxes="out.xml")
+    assert code == 0, errors
+    clip, (found,), ends = cvat.read(tmp_path / "out.xml")
+    assert (clip.width, clip.height) == scene(0, 0).shape[1::-1]
+    assert [mark.frame for mark in found.marks if mark.key] == [1, 4]
+    assert ends == [(6, "anna")]
+    _, _, errors, rows = run("--box-file", tmp_path / "out.xml")
+    assert [int(row["frame"]) for row in rows if row["key"] == "1"] == [1, 4], errors
+    assert [int(row["frame"]) for row in rows] == [1, 2, 3, 4, 5]
+
+
+def test_a_finished_csv_begins_anew_and_says_so(run, tmp_path):
+    lines = ["frame,object,x,y,w,h"]
+    lines += [f"{n},a," + ",".join(map(str, true_box(n))) for n in range(2, 6)]
+    (tmp_path / "in.csv").write_text("\n".join(lines))
+    _, output, errors, rows = run("--box-file", tmp_path / "in.csv")
+    assert [row["frame"] for row in rows if row["key"] == "1"] == ["2"]
+    assert "1 key boxes; the other 3 boxes are not used, give --key-frames" in errors
+    _, output, errors, rows = run("--box-file", tmp_path / "in.csv", "--key-frames")
+    assert "a: frames 2-7, 4 key boxes" in output
+
+
+def test_yolo_is_a_folder(run, tmp_path):
+    code, _, errors, _ = run(*ANNA, "--format", "yolo", boxes="set")
+    assert code == 0, errors
+    lines = (tmp_path / "set" / "labels" / "train" / "images_000004.txt").read_text().split()
+    height, width = scene(0, 0).shape[:2]
+    x, y, w, h = true_box(4)
+    wanted = [0, (x + w / 2) / width, (y + h / 2) / height, w / width, h / height]
+    np.testing.assert_allclose([float(field) for field in lines], wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--box", "x:1,2,3,4"], "a box of a later frame is FRAME:X,Y,W,H, got 'x:1,2,3,4'"),
+        (["--box", word(1), "--end", "3"], "an end is FRAME:NAME, such as 300:anna, got '3'"),
+        (["--box", word(1), "--end", "3:b"], "'b' ends at frame 3, but has no box before it"),
+        (["--box", word(99)], "ends before frame 99, which has a box of '1'"),
+        (["--box", word(3), "--stride", "2"], "frame 3 has a box of '1', but is not among the fr"),
+        (["--box", word(1), "--chunk", "2"], "--chunk goes with boxes of the first frame alone"),
+        (["--box", word(1), "--debug", "d.mp4"], "--debug does not go with boxes of later frames"),
+        (["--box", word(1), "--key-frames"], "--key-frames is about the boxes of a file"),
+        (["--box", "1:9999,1,5,5"], "box"),
+    ],
+)
+def test_errors_are_one_line(run, words, message):
+    code, _, errors, _ = run(*words)
+    assert code == 2 and message in errors and "Traceback" not in errors
