@@ -119,13 +119,13 @@ def test_exports(tmp_path):
     records = json.loads(paths["json"].read_text())
     assert records[:2] == [
         {"frame": 0, "object": "dog", "x": 1, "y": 2, "w": 3, "h": 4}
-        | {"confidence": 1, "lost": False, "key": True},
+        | {"score": None, "confidence": 1, "lost": False, "key": True},
         {"frame": 2, "object": "car", "x": 20, "y": 15, "w": 24, "h": 20}
-        | {"confidence": 1, "lost": False, "key": True},
+        | {"score": None, "confidence": 1, "lost": False, "key": True},
     ]
     with paths["csv"].open() as file:
         rows = list(csv.DictReader(file))
     assert [(r["frame"], r["object"], r["key"]) for r in rows] == [
         (str(r["frame"]), r["object"], str(int(r["key"]))) for r in records
     ]
-    assert paths["mot"].read_text().splitlines()[1] == "3,1,21,16,24,20,1,-1,-1,-1"
+    assert paths["mot"].read_text().splitlines()[1] == "3,1,21.0,16.0,24.0,20.0,1.0,-1,-1,-1"

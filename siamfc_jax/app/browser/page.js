@@ -582,7 +582,7 @@ function renderSelected() {
   const found = visible(selected), isKey = Boolean(drawing.keys[selected]?.[shown]);
   const ended = Boolean(drawing.ends[selected]?.[shown]);
   const state = isKey ? "key box" : found ? found.lost ? "lost"
-    : `tracked, ${Math.round(found.confidence * 100)} % sure` : ended ? "gone from here" : "no box";
+    : `tracked, ${Math.round(found.confidence * 100)}\u00a0% sure` : ended ? "gone from here" : "no box";
   $("selectedname").textContent = `${object.name} in frame ${shown}: ${state}`;
   for (const field of document.querySelectorAll("[data-field]"))
     if (field !== document.activeElement || !field.dataset.dirty)

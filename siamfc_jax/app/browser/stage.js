@@ -83,7 +83,7 @@ export function makeStage(pad, actions) {
     }
   }
 
-  const percent = ({confidence}) => `${Math.round(confidence * 100)} %`;
+  const percent = ({confidence}) => `${Math.round(confidence * 100)}\u00a0%`;
 
   function press(event, id) {
     const [dx, dy] = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}
