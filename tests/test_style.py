@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "evaluation": "network tracking data",
     "training": "network tracking data media evaluation",
     "annotation": "network tracking data media",
-    "app": "tracking media",
+    "app": "tracking media annotation",
     "export": "network tracking media",
     "commands": "network tracking data media preparation evaluation training annotation app export",
 }

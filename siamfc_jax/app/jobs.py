@@ -1,45 +1,48 @@
 """Clips that people opened, and the tracking of them in the background, one at a time."""
 
+import collections
 import concurrent.futures
 import contextlib
 import dataclasses
 import functools
-import json
 import pathlib
 import threading
 
 import numpy as np
 
-from siamfc_jax.geometry import check_box
-from siamfc_jax.media import box_files, drawing, video
-from siamfc_jax.tracking import loop
+from siamfc_jax.annotation import job as jobs
+from siamfc_jax.annotation import passes
+from siamfc_jax.annotation.blend import blend
+from siamfc_jax.app import projects
+from siamfc_jax.app.frames import FrameReader
+from siamfc_jax.app.projects import Project, Tracks
+from siamfc_jax.media import drawing, video
 
-MAX_OBJECTS = 20
-MAX_NAME = 40  # characters
 MAX_WAITING = 4  # clips waiting to be tracked, the one in work included
 
 
 @dataclasses.dataclass
-class Job:
+class Run:
     """One tracking of a clip, filled by the worker and read by whoever wants to know.
 
     Attributes:
-      names: of N objects.
-      boxes: f32[N, 4] in the first frame.
       phase: waiting, tracking, then done, stopped or failed.
-      error: why it failed, or what of the clip is damaged.
-      rows: one a frame, `{"frame": number, "scores": N values or None, "lost": N booleans}`.
-      picture: u8[H, W, 3], the newest frame with its boxes.
+      error: why it failed.
+      done: frames that were tracked, of both passes.
+      total: how many there will be.
+      rows: `[object, frame, x, y, w, h, confidence, lost]` in the order in which they were found;
+        a later row stands for an earlier one of the same object and frame.
+      live: (frame number, u8[H, W, 3], its rows), what the worker saw last.
       stop: set to end it.
       future: the work.
     """
 
-    names: list
-    boxes: np.ndarray
     phase: str = "waiting"
     error: str = ""
+    done: int = 0
+    total: int = 0
     rows: list = dataclasses.field(default_factory=list)
-    picture: np.ndarray | None = None
+    live: tuple | None = None
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
     future: concurrent.futures.Future | None = None
 
@@ -49,27 +52,35 @@ class Clip:
     """A video that was opened.
 
     Attributes:
-      folder: where its results go.
+      folder: where its files lie.
       path: what `open_source` takes.
-      first: u8[H, W, 3].
-      count: number of frames, None where nobody knows.
+      shape: (H, W, 3) of its frames.
+      count: number of frames.
       fps: frames a second.
-      job: its latest tracking.
+      frames: reads any of them.
+      project: what a person drew.
+      tracks: what was tracked from it.
+      version: grows with each change of the project, so that two tabs notice each other.
+      run: its latest tracking.
     """
 
     folder: pathlib.Path
     path: str
-    first: np.ndarray
-    count: int | None
+    shape: tuple
+    count: int
     fps: float
-    job: Job | None = None
+    frames: FrameReader
+    project: Project = projects.EMPTY
+    tracks: Tracks = dataclasses.field(default_factory=dict)
+    version: int = 0
+    run: Run | None = None
 
 
 def open_clip(folder, path: str, *, open_source) -> Clip:
-    """Opens a video and reads its first frame.
+    """Opens a video and reads its first frame, or all where it does not say how many there are.
 
     Args:
-      folder: where its results shall go.
+      folder: where its files lie.
       path: what `open_source` takes.
       open_source: `video.open_source`, settings filled in.
 
@@ -79,55 +90,68 @@ def open_clip(folder, path: str, *, open_source) -> Clip:
     Raises:
       ValueError: it cannot be read; the text does not tell where it lies.
     """
+
+    def open_frames(start):
+        return _told(open_source(path, start=start).frames, path)
+
     try:
         source = open_source(path)
         _, first = next(source.frames)
+        count = source.count or 1 + sum(1 for _ in source.frames)
     except ValueError as error:
         raise ValueError(_without_path(error, path)) from None
     source.frames.close()
-    return Clip(pathlib.Path(folder), path, first, source.count, source.fps)
-
-
-def read_objects(text, frame_shape):
-    """Reads what to follow.
-
-    Args:
-      text: JSON, `[{"name": "car", "box": [x, y, w, h]}, ...]`.
-      frame_shape: (H, W, ...) of the frame.
-
-    Returns:
-      (names, boxes f32[N, 4]).
-
-    Raises:
-      ValueError: not of that form, too many, a name twice, or a box not of this frame.
-    """
-    try:
-        objects = json.loads(text)
-        names = [str(entry["name"]).strip()[:MAX_NAME] for entry in objects]
-        boxes = [entry["box"] for entry in objects]
-    except (KeyError, TypeError, ValueError):
-        raise ValueError('objects are [{"name": text, "box": [x, y, w, h]}, ...]') from None
-    if not 1 <= len(boxes) <= MAX_OBJECTS:
-        raise ValueError(f"1 to {MAX_OBJECTS} boxes can be followed, got {len(boxes)}; draw some")
-    if not all(names) or len(set(names)) < len(names):
-        raise ValueError(f"every object needs a name of its own, got {', '.join(names)}")
-    return names, np.stack([check_box(box, frame_shape) for box in boxes])
+    reader = FrameReader(open_frames)
+    return Clip(pathlib.Path(folder), path, first.shape, count, source.fps, reader)
 
 
 def active(clip: Clip) -> bool:
     """Says whether a clip waits to be tracked or is in work."""
-    return clip.job is not None and clip.job.phase in ("waiting", "tracking")
+    return clip.run is not None and clip.run.phase in ("waiting", "tracking")
 
 
-def begin(worker, clip: Clip, job: Job, clips, **settings) -> None:
+def choose_spans(project: Project, what: dict) -> list[jobs.Span]:
+    """Chooses what to track.
+
+    Args:
+      project: what a person drew.
+      what: `{"direction": "all"}` for everything, with `"backward": true` also from the first
+        key box of each object to the beginning; or `{"direction": "forward" or "backward",
+        "frame": number, "objects": identities}` from their key boxes in one frame.
+
+    Returns:
+      The spans.
+
+    Raises:
+      ValueError: nothing is to be tracked.
+    """
+    whole = projects.make_job(project)
+    # An object that has ended is gone until its next key box, so nothing leads back from there.
+    spans = [s for s in jobs.spans(whole, backward=True) if s.first or s.stop is None]
+    spans = [s for s in spans if s.first or s.last.frame > 0]
+    # Two key boxes beside each other leave no frame between them.
+    spans = [s for s in spans if not (s.first and s.last and s.last.frame - s.first.frame < 2)]
+    if what.get("direction") in ("forward", "backward"):
+        side = "first" if what["direction"] == "forward" else "last"
+        names = {o.name for o in project.objects if o.id in (what.get("objects") or [])}
+        here = [s for s in spans if s.name in names and getattr(s, side) is not None]
+        spans = [s for s in here if getattr(s, side).frame == what.get("frame")]
+    elif not what.get("backward"):
+        spans = [s for s in spans if s.first]
+    if not spans:
+        raise ValueError("there is nothing to track; draw a box in this frame first")
+    return spans
+
+
+def begin(worker, clip: Clip, spans, clips, **settings) -> None:
     """Puts a clip in the queue of a worker.
 
     Args:
       worker: an executor with one thread.
       clip: what to track.
-      job: with what; becomes the clip's.
+      spans: what of it, from `choose_spans`.
       clips: all there are.
-      **settings: `params`, `config` and `open_source` of the tracking.
+      **settings: `load`, () -> (params, config), and `open_source`.
 
     Raises:
       ValueError: the clip is in the queue already, or that is full.
@@ -136,50 +160,138 @@ def begin(worker, clip: Clip, job: Job, clips, **settings) -> None:
         raise ValueError("this video is being tracked; stop that first")
     if sum(map(active, clips)) >= MAX_WAITING:
         raise ValueError(f"{MAX_WAITING} videos wait already; try again when one is done")
-    clip.job = job
-    job.future = worker.submit(_track, clip, job, **settings)
-    job.future.add_done_callback(functools.partial(_finish, clip, job))
+    run = clip.run = Run()
+    run.future = worker.submit(_track, clip, run, spans, **settings)
+    run.future.add_done_callback(functools.partial(_finish, clip, run))
 
 
 def cancel(clip: Clip) -> None:
     """Ends the tracking of a clip, after the frame that is in work."""
-    if clip.job:
-        clip.job.stop.set()
-        clip.job.future.cancel()
+    if clip.run:
+        clip.run.stop.set()
+        clip.run.future.cancel()
 
 
-def _track(clip, job, *, params, config, open_source):
-    job.phase = "tracking"
-    source = open_source(clip.path)
-    steps = loop.follow(params, source.frames, job.boxes, config=config)
-    with contextlib.ExitStack() as stack:
-        writer = video.video_writer(clip.folder / "tracked.mp4", clip.first.shape, fps=source.fps)
-        write_video = stack.enter_context(writer)
-        writers = [
-            stack.enter_context(box_files.box_writer(clip.folder / f"boxes.{form}", job.names))
-            for form in ("csv", "json")
-        ]
-        for found in steps:
-            job.picture = drawing.draw(
-                found.frame, found.boxes, found.confidences, found.lost, job.names
+def render(clip: Clip, path, *, open_source) -> None:
+    """Writes a video with all boxes that are not hidden.
+
+    Args:
+      clip: what to write.
+      path: the file, `.mp4`.
+      open_source: `video.open_source`, settings filled in.
+
+    Raises:
+      ValueError: it cannot be read or written.
+    """
+    project = clip.project
+    names = [o.name for o in project.objects]
+    colors = [tuple(bytes.fromhex(o.color[1:])) for o in project.objects]
+    listed = projects.frames(project, clip.tracks, clip.count)
+    source = _told(open_source(clip.path).frames, clip.path)
+    with contextlib.closing(source), video.video_writer(path, clip.shape, fps=clip.fps) as write:
+        for (_, frame), (_, shown) in zip(source, listed, strict=False):
+            seen = [s for s in shown if not s.object.hidden]
+            places = [project.objects.index(s.object) for s in seen]
+            write(
+                drawing.draw(
+                    frame,
+                    [np.float32(s.box) for s in seen],
+                    [s.confidence for s in seen],
+                    [s.lost for s in seen],
+                    [names[place] for place in places],
+                    colors=[colors[place] for place in places],
+                )
             )
-            write_video(job.picture)
-            for write_boxes in writers:
-                write_boxes(found.number, found.boxes, found.scores, found.confidences, found.lost)
-            scores = [round(float(s), 4) if np.isfinite(s) else None for s in found.scores]
-            row = {"frame": found.number, "scores": scores, "lost": found.lost.tolist()}
-            job.rows.append(row)
-            if job.stop.is_set():
-                break
-    if source.gaps:
-        job.error = _without_path(source.gaps[0], clip.path)
 
 
-def _finish(clip, job, future):
+def _told(frames, path):
+    """Hides where the video lies from the text of errors."""
+    with contextlib.closing(frames):
+        try:
+            yield from frames
+        except ValueError as error:
+            raise ValueError(_without_path(error, path)) from None
+
+
+def _track(clip, run, spans, *, load, open_source):
+    run.phase = "tracking"
+    identities = {o.name: o.id for o in clip.project.objects}
+
+    def open_frames(start, stop):
+        return open_source(clip.path, start=start, stop=stop).frames
+
+    def limits(span):  # the frames that are tracked, the key boxes left out
+        start = span.first.frame + 1 if span.first else 0
+        stop = span.last.frame if span.last else span.stop or clip.count
+        return start, stop
+
+    def row(name, number, estimate):
+        box = [round(float(value), 2) for value in estimate.box]
+        lost = int(estimate.lost)
+        return [identities[name], number, *box, round(estimate.confidence, 3), lost]
+
+    def keep(found):
+        clip.tracks.setdefault(found[0], {})[found[1]] = found[2:]
+        run.rows.append(found)
+
+    # (spans of the pass, first frame, frame after the last one)
+    ahead = [s for s in spans if s.first]
+    behind = [s for s in spans if s.last]
+    ranges = [
+        (min(s.first.frame for s in ahead), max(limits(s)[1] for s in ahead)) if ahead else (0, 0),
+        (max(min(limits(s)[0] for s in behind) - 1, 0), 1 + max(s.last.frame for s in behind))
+        if behind
+        else (0, 0),
+    ]
+    run.total = sum(stop - start for start, stop in ranges)
+    params, config = load()
+    between = collections.defaultdict(dict)  # span -> frame -> estimate of the forward pass
+    for backward, group, (start, stop) in ((False, ahead, ranges[0]), (True, behind, ranges[1])):
+        if not group:
+            continue
+        make_events = passes.backward_events if backward else passes.forward_events
+        events = make_events(group)
+        most = passes.most_at_once(events, backward=backward)
+        places = 1 << (most - 1).bit_length()  # so that few counts are compiled for
+        if backward:
+            source = passes.reversed_frames(open_frames, start, stop)
+        else:
+            source = open_frames(start, stop)
+        by_name = collections.defaultdict(list)
+        for span in group:
+            by_name[span.name].append(span)
+        back = collections.defaultdict(dict)
+        steps = passes.run(params, source, events, config=config, count=places)
+        for number, frame, estimates in steps:
+            rows = [row(name, number, estimate) for name, estimate in estimates.items()]
+            for found, (name, estimate) in zip(rows, estimates.items(), strict=True):
+                for span in by_name[name]:
+                    first, after = limits(span)
+                    if not first <= number < after:
+                        continue
+                    if not (span.first and span.last):
+                        keep(found)
+                    elif not backward:
+                        between[span][number] = estimate
+                        keep(found)
+                    else:
+                        back[span][number] = estimate
+            for span in [s for s in between if backward and s.first.frame + 1 == number]:
+                numbers = sorted(between[span].keys() & back[span].keys())
+                both = [[side[span][n] for n in numbers] for side in (between, back)]
+                for n, estimate in zip(numbers, blend(*both), strict=True):
+                    keep(row(span.name, n, estimate))
+            run.done += 1
+            run.live = number, frame, rows
+            if run.stop.is_set():
+                return
+
+
+def _finish(clip, run, future):
     error = None if future.cancelled() else future.exception()
     if error:
-        job.error = _without_path(error, clip.path)
-    job.phase = "failed" if error else "stopped" if job.stop.is_set() else "done"
+        run.error = _without_path(error, clip.path)
+    run.phase = "failed" if error else "stopped" if run.stop.is_set() else "done"
 
 
 def _without_path(error, path):

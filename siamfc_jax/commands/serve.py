@@ -1,4 +1,4 @@
-"""Track on a page in the browser: open a video, draw boxes, watch, download.
+"""Annotate on a page in the browser: open a video, draw boxes, track, correct, export.
 
     siamfc serve
 
@@ -26,7 +26,7 @@ def add_arguments(parser, words) -> None:
          "(default: %(default)s, only this machine; 0.0.0.0 lets others in)")  # fmt: skip
     flag("--port", type=int, default=8000, metavar="PORT", help="its port (default: %(default)s)")
     flag("--video", metavar="SOURCE", help="what the page offers as its sample clip")
-    flags.add_range(parser)
+    flag("--resize", metavar="WIDTHxHEIGHT", help="bring all frames to this size first")
     flags.add_settings(parser, words)
 
 
@@ -59,20 +59,19 @@ def run(args) -> int:
     from siamfc_jax import load_model
     from siamfc_jax.app import page
     from siamfc_jax.media import video
+    from siamfc_jax.network.saved_models import shipped_models
     from siamfc_jax.tracking import tracker
 
-    model = load_model(args.weights)
+    def load(name):
+        model = load_model(name)
+        return tracker.prepare(model), config.from_arguments(model.tracker_config, args)
+
+    load(args.weights)  # so that a model that cannot be read is told now
     app = page.make_app(
-        tracker.prepare(model),
-        config=config.from_arguments(model.tracker_config, args),
+        load,
+        list(dict.fromkeys([args.weights, *shipped_models()])),
         host=args.host,
         sample=args.video,
-        open_source=functools.partial(
-            video.open_source,
-            start=args.start,
-            stop=args.stop,
-            stride=args.stride,
-            resize=args.resize,
-        ),
+        open_source=functools.partial(video.open_source, resize=args.resize),
     )
     return page.serve(app, host=args.host, port=args.port)

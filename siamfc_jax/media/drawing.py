@@ -29,7 +29,7 @@ COLORS = (
 FONTS = ("NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "Arial Unicode.ttf", "msyh.ttc", "arial.ttf")
 
 
-def draw(frame, boxes, confidences, lost, names):
+def draw(frame, boxes, confidences, lost, names, *, colors=COLORS):
     """Draws boxes, each with a plate that has its name and confidence; dashed where it is lost.
 
     Lines have a black casing, and plates a rim, so that they show on ground of their own colour.
@@ -40,6 +40,7 @@ def draw(frame, boxes, confidences, lost, names):
       confidences: f32[N] in [0, 1]; NaN is not written.
       lost: bool[N].
       names: N names.
+      colors: RGB of each object; with more objects they begin again.
 
     Returns:
       u8[H, W, 3], a new picture.
@@ -49,7 +50,7 @@ def draw(frame, boxes, confidences, lost, names):
     thickness = max(1, round(min(height, width) / 240))
     plates = []
     for index, (box, confidence, gone) in enumerate(zip(boxes, confidences, lost, strict=True)):
-        color = COLORS[index % len(COLORS)]
+        color = colors[index % len(colors)]
         _outline(picture, box, color, thickness, dashed=gone)
         details = ["lost"] * bool(gone)
         details += [f"{100 * confidence:.0f} %"] * bool(np.isfinite(confidence))
