@@ -101,7 +101,8 @@ def annotate(
     Raises:
       ValueError: the frames lack one that has a key box, or its box does not fit the frame.
     """
-    events, under_way = passes.forward_events(spans), {}
+    events = passes.forward_events(spans)
+    under_way: dict = {}
     begins = {(span.first.frame, span.name): span for span in spans if span.first}
     count = max(1, passes.most_at_once(events))
     for number, frame, ahead in passes.run(params, frames, events, config=config, count=count):
@@ -139,8 +140,8 @@ class _Between(NamedTuple):
 def _between(first, last, name, behind):
     numbers = [number for number in range(last - 1, first, -1) if name in behind.get(number, {})]
     found = [behind[number][name] for number in numbers]
-    trusts = lowest([estimate.confidence for estimate in found]) if found else []
-    pairs = zip(found, map(float, trusts), strict=True)
+    trusts = lowest([estimate.confidence for estimate in found]).tolist() if found else []
+    pairs = zip(found, trusts, strict=True)
     return _Between(first, last, 1.0, dict(zip(numbers, pairs, strict=True)))
 
 

@@ -30,7 +30,9 @@ def blend_frame(
     weights /= weights.sum()
     box = weights @ np.stack([ahead.box, behind.box])
     confidence = float(weights @ [ahead.confidence, behind.confidence])
-    return Estimate(np.float32(box), float("nan"), confidence, ahead.lost and behind.lost)
+    return Estimate(
+        np.asarray(box, np.float32), float("nan"), confidence, ahead.lost and behind.lost
+    )
 
 
 def lowest(confidences) -> np.ndarray:

@@ -130,9 +130,8 @@ def read(path) -> tuple[Clip, list[Track], list[tuple[int, str]]]:
                 else:
                     marks.append(_mark(frame, box))
             tracks.append(Track(name, tuple(marks)))
-        meta = root.find("meta")
-        count = int(meta.findtext(".//size") or 0)
-        width, height = (int(meta.findtext(f".//original_size/{side}") or 0)
+        count = int(root.findtext("meta//size") or 0)
+        width, height = (int(root.findtext(f"meta//original_size/{side}") or 0)
                          for side in ("width", "height"))  # fmt: skip
     except (AttributeError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is not 'CVAT for video 1.1': {error}") from None

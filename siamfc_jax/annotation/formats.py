@@ -54,7 +54,8 @@ def row_writer(
         with box_writer(path, names, form=form, states=True, keys=True) as write_boxes:
             yield lambda row: write_boxes(row.number, *_arrays(row, names))
         return
-    frames, marks = [], {name: [] for name in names}
+    frames = []
+    marks: dict = {name: [] for name in names}
 
     def write(row):
         frames.append(row.number)

@@ -18,7 +18,7 @@ class KeyBox(NamedTuple):
 
     frame: int
     name: str
-    box: tuple[float, float, float, float]
+    box: tuple[float, ...]
 
 
 class End(NamedTuple):

@@ -32,8 +32,8 @@ def write(path, clip: Clip, tracks: list[Track]) -> None:
         for piece in pieces(clip, track):
             for mark in piece:
                 x, y, w, h = mark.box
-                percents = 100 * x / clip.width, 100 * y / clip.height
-                percents += 100 * w / clip.width, 100 * h / clip.height
+                sides = clip.width, clip.height, clip.width, clip.height
+                percents = [100 * v / side for v, side in zip((x, y, w, h), sides, strict=True)]
                 sequence.append({
                     "frame": mark.frame + 1, "time": round((mark.frame + 1) / clip.fps, 6),
                     "enabled": mark is not piece[-1], "rotation": 0,

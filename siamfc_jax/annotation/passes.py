@@ -57,7 +57,8 @@ def backward_events(spans: list[Span]) -> Events:
 
 def most_at_once(events: Events, *, backward: bool = False) -> int:
     """Returns how many objects a pass has under way at most: the number of places it needs."""
-    names, most = set(), 0
+    names: set[str] = set()
+    most = 0
     for frame in sorted({*events.added, *events.removed}, reverse=backward):
         names -= set(events.removed.get(frame, ()))
         names |= {key.name for key in events.added.get(frame, ())}
@@ -98,14 +99,14 @@ def run(
                 under_way = places.remove(under_way, name)
                 estimates.pop(name, None)
         for key in waiting.pop(number, ()):
-            box = check_box(key.box, frame.shape)
+            box = check_box(np.array(key.box), frame.shape)
             under_way = places.add(params, under_way, frame, box, key.name, config=config)
             estimates[key.name] = places.given(box)
         yield number, frame, estimates
     if waiting:
-        frame, keys = min(waiting.items())
+        first, keys = min(waiting.items())
         raise ValueError(
-            f"frame {frame} has a box of {keys[0].name!r}, but is not among the frames that are "
+            f"frame {first} has a box of {keys[0].name!r}, but is not among the frames that are "
             "read; mend the frame of the box, --start, --stop or --stride"
         )
 

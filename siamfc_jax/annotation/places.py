@@ -12,11 +12,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.crops import check_frame
-from siamfc_jax.geometry import check_box
+from siamfc_jax.geometry import Array, check_box
 from siamfc_jax.network.saved_models import Model, load_model
 from siamfc_jax.tracking import tracker
 
@@ -54,7 +53,7 @@ def _put(states, place, state):
     return jax.tree.map(lambda all_places, one: all_places.at[place].set(one), states, state)
 
 
-def make_places(params: dict, frame: ArrayLike, count: int, *, config: TrackerConfig) -> Places:
+def make_places(params: dict, frame: Array, count: int, *, config: TrackerConfig) -> Places:
     """Makes free places and compiles all that later frames need.
 
     Args:
@@ -67,7 +66,7 @@ def make_places(params: dict, frame: ArrayLike, count: int, *, config: TrackerCo
       P free places.
     """
     height, width = frame.shape[:2]
-    middle = np.float32([width / 4, height / 4, width / 2, height / 2])
+    middle = np.array([width / 4, height / 4, width / 2, height / 2], np.float32)
     state = tracker.init(params, frame, middle, config=config)
     states = jax.tree.map(lambda array: jnp.stack([array] * count), state)
     states = _put(states, 0, state)
@@ -78,8 +77,8 @@ def make_places(params: dict, frame: ArrayLike, count: int, *, config: TrackerCo
 def add(
     params: dict,
     places: Places,
-    frame: ArrayLike,
-    box: ArrayLike,
+    frame: Array,
+    box: Array,
     name: str,
     *,
     config: TrackerConfig,
@@ -103,7 +102,7 @@ def add(
         states = jax.tree.map(lambda array: jnp.concatenate([array, array]), states)
         names += (None,) * len(names)
     place = names.index(name if name in names else None)
-    state = tracker.init(params, frame, np.float32(box), config=config)
+    state = tracker.init(params, frame, np.asarray(box, np.float32), config=config)
     states = _put(states, place, state)
     return Places(states, (*names[:place], name, *names[place + 1 :]))
 
@@ -128,7 +127,7 @@ def remove(places: Places, name: str) -> Places:
 
 
 def update(
-    params: dict, places: Places, frame: ArrayLike, *, config: TrackerConfig
+    params: dict, places: Places, frame: Array, *, config: TrackerConfig
 ) -> tuple[Places, dict[str, Estimate]]:
     """Finds all objects in the next frame.
 
@@ -153,9 +152,9 @@ def update(
     return places._replace(states=states), estimates
 
 
-def given(box: ArrayLike) -> Estimate:
+def given(box: Array) -> Estimate:
     """Returns the estimate of a box that a person gave: it is certain and has no score."""
-    return Estimate(np.float32(box), float("nan"), 1.0, False)
+    return Estimate(np.asarray(box, np.float32), float("nan"), 1.0, False)
 
 
 class MultiTracker:
@@ -196,7 +195,7 @@ class MultiTracker:
         """Names of the objects under way."""
         return [name for name in self._places.names if name] if self._places else []
 
-    def add(self, frame: ArrayLike, box: ArrayLike, name: str) -> None:
+    def add(self, frame: Array, box: Array, name: str) -> None:
         """Begins to track an object.
 
         Args:
@@ -211,7 +210,7 @@ class MultiTracker:
             raise ValueError(f"there is an object {name!r} already; correct or remove it")
         self._put(frame, box, name)
 
-    def correct(self, frame: ArrayLike, box: ArrayLike, name: str) -> None:
+    def correct(self, frame: Array, box: Array, name: str) -> None:
         """Puts a right box in place of the tracked one; the appearance is taken from it.
 
         Args:
@@ -222,9 +221,7 @@ class MultiTracker:
         Raises:
           ValueError: the frame or the box has another form, or there is no such object.
         """
-        if name not in self.names:
-            known = ", ".join(self.names) or "none"
-            raise ValueError(f"there is no object {name!r}; under way are: {known}")
+        self._check_name(name)
         self._put(frame, box, name)
 
     def remove(self, name: str) -> None:
@@ -236,9 +233,11 @@ class MultiTracker:
         Raises:
           ValueError: there is no such object.
         """
-        self._places = remove(self._places or Places(None, ()), name)
+        self._check_name(name)
+        if self._places is not None:
+            self._places = remove(self._places, name)
 
-    def update(self, frame: ArrayLike) -> dict[str, Estimate]:
+    def update(self, frame: Array) -> dict[str, Estimate]:
         """Finds all objects in the next frame.
 
         Args:
@@ -255,6 +254,11 @@ class MultiTracker:
             return {}
         self._places, estimates = update(self._params, self._places, frame, config=self._config)
         return estimates
+
+    def _check_name(self, name):
+        if name not in self.names:
+            known = ", ".join(self.names) or "none"
+            raise ValueError(f"there is no object {name!r}; under way are: {known}")
 
     def _put(self, frame, box, name):
         frame = check_frame(frame)

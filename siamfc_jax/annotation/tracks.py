@@ -36,7 +36,7 @@ class Mark(NamedTuple):
     """
 
     frame: int
-    box: tuple[float, float, float, float]
+    box: tuple[float, ...]
     key: bool
     confidence: float = 1.0
     lost: bool = False

@@ -26,7 +26,7 @@ def write(path, clip: Clip, tracks: list[Track]) -> None:
     labels = pathlib.Path(path) / "labels" / "train"
     labels.mkdir(parents=True, exist_ok=True)
     (labels.parents[1] / "images" / "train").mkdir(parents=True, exist_ok=True)
-    lines = {frame: [] for frame in clip.frames}
+    lines: dict = {frame: [] for frame in clip.frames}
     for number, track in enumerate(tracks):
         for mark in track.marks:
             x, y, w, h = mark.box
@@ -60,7 +60,8 @@ def read(path, width: int, height: int) -> list[Track]:
     Raises:
       ValueError: it is none.
     """
-    names, marks = {}, {}
+    names: dict = {}
+    marks: dict = {}
     try:
         for line in (pathlib.Path(path) / "data.yaml").read_text(encoding="utf-8").splitlines():
             number, _, name = line.strip().partition(": ")

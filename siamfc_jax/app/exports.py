@@ -32,6 +32,9 @@ NAMES = {
 }
 
 
+NO_PICTURE = np.zeros((0, 0, 3), np.uint8)  # of a row of which only boxes are written
+
+
 def write(form, clip, folder):
     """Writes the annotations of a clip.
 
@@ -52,11 +55,13 @@ def write(form, clip, folder):
     with row_writer(path, names, about, form=form) as write_row:
         for frame, shown in projects.frames(clip.project, clip.tracks, clip.count):
             estimates = {
-                s.object.name: Estimate(np.float32(s.box), float("nan"), s.confidence, s.lost)
+                s.object.name: Estimate(
+                    np.array(s.box, np.float32), float("nan"), s.confidence, s.lost
+                )
                 for s in shown
             }
             keys = frozenset(s.object.name for s in shown if s.key)
-            write_row(Row(frame, None, estimates, keys))
+            write_row(Row(frame, NO_PICTURE, estimates, keys))
     if form == "yolo":
         return pathlib.Path(shutil.make_archive(str(path), "zip", path))
     return path

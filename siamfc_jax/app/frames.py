@@ -2,6 +2,7 @@
 
 import collections
 import threading
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,7 +30,8 @@ class FrameReader:
         Args:
           open_frames: start -> iterator of (number, u8[H, W, 3] RGB), ascending.
         """
-        self._open_frames, self._frames, self._next = open_frames, None, 0
+        self._open_frames, self._next = open_frames, 0
+        self._frames: Any = None
         self._kept: collections.OrderedDict[int, bytes] = collections.OrderedDict()
         self._size, self._lock = 0, threading.Lock()
 

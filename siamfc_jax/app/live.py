@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
 
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.tracking import loop
@@ -29,7 +28,7 @@ class Orders(NamedTuple):
 def follow(
     params: dict,
     frames: Iterator[tuple[int, np.ndarray]],
-    boxes: ArrayLike,
+    boxes: np.ndarray,
     *,
     config: TrackerConfig,
     chunk: int,
@@ -78,5 +77,9 @@ def _join(results):
     """Joins the results of several groups for one frame along the axis of objects."""
     if len(results) == 1:
         return results[0]
-    joined = jax.tree.map(lambda *arrays: np.concatenate(arrays), *(r[2:-1] for r in results))
-    return loop.FrameResult(*results[0][:2], *joined, sum(r.seconds for r in results))
+    joined = jax.tree.map(
+        lambda *arrays: np.concatenate(arrays),
+        *(r._replace(number=None, frame=None, seconds=None) for r in results),
+    )
+    seconds = sum(r.seconds for r in results)
+    return joined._replace(number=results[0].number, frame=results[0].frame, seconds=seconds)

@@ -140,7 +140,8 @@ def read_tracks(data: Any, project: Project, count: int) -> Tracks:
     Raises:
       ValueError: not of that form.
     """
-    known, tracks = {o.id for o in project.objects}, {}
+    known = {o.id for o in project.objects}
+    tracks: dict = {}
     try:
         for identity, rows in data.items():
             if int(identity) not in known:

@@ -328,7 +328,7 @@ class Window:
         cv2.destroyWindow(TITLE)
 
     def _take_orders(self):
-        boxes = np.reshape(np.float32(self.session.drawn), (-1, 4))
+        boxes = np.reshape(np.array(self.session.drawn, np.float32), (-1, 4))
         orders = Orders(self.session.phase is not Phase.END, self.session.keeps, boxes)
         self.session = self.session._replace(drawn=(), keeps=False, note="")
         return orders
@@ -349,7 +349,7 @@ class Window:
             self.session = react(self.session, event)
 
     def _notice(self, event, x, y, *_):
-        kinds = {
+        kinds: dict = {
             cv2.EVENT_LBUTTONDOWN: Press,
             cv2.EVENT_MOUSEMOVE: Move,
             cv2.EVENT_LBUTTONUP: Release,
@@ -358,7 +358,8 @@ class Window:
             height, width = self._shape[:2]
             factor = enlargement(width)
             point = np.clip([x / factor, y / factor], 0, [width, height])
-            self._events.append(kinds[event](*map(float, point)))
+            x, y = map(float, point)
+            self._events.append(kinds[event](x, y))
 
 
 def check_display() -> None:

@@ -5,6 +5,7 @@ import itertools
 import os
 import sys
 import time
+from collections.abc import Callable
 
 from siamfc_jax import config
 from siamfc_jax.commands import flags
@@ -165,7 +166,8 @@ def run_job(args, source, first, job) -> int:
         )
         return part.frames
 
-    code, ended, count, seen = 0, False, 0, {}
+    code, ended, count = 0, False, 0
+    seen: dict = {}
     began = time.perf_counter()
     with (
         open_rows(args, job.names, source, first[1].shape) as write,
@@ -281,8 +283,8 @@ def open_rows(args, names, source, shape):
             writer = formats.row_writer(args.boxes, names, clip, form=args.format)
             write_boxes = stack.enter_context(writer)
         if args.output:
-            writer = video.video_writer(args.output, shape, fps=source.fps, source=source)
-            write_video = stack.enter_context(writer)
+            encoder = video.video_writer(args.output, shape, fps=source.fps, source=source)
+            write_video: Callable = stack.enter_context(encoder)
 
         def write(row):
             if args.boxes:

@@ -184,7 +184,7 @@ def run(args) -> int:
     if not is_simple:
         return jobs.run_job(args, source, first, job)
     drawn = None
-    if args.select:
+    if screen and args.select:
         first, drawn = screen.select(first, source.frames, jobs.is_live(args.video))
         if not args.show:
             screen.close()
@@ -194,7 +194,7 @@ def run(args) -> int:
     params = tracker.prepare(model)
     frames = itertools.chain([first], video.read_ahead(source.frames, args.chunk + 1))
     # Compiles before the clock starts.
-    if args.show:
+    if screen and args.show:
 
         def watch(found):
             frame = responses_on(found, params, settings) if args.show_response else found.frame
