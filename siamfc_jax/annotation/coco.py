@@ -27,6 +27,7 @@ def write(path, clip: Clip, tracks: list[Track]) -> None:
     Raises:
       OSError: the place cannot be written.
     """
+    annotations: list[dict] = []
     content = {
         "info": {"description": clip.name, "fps": clip.fps},
         "licenses": [],
@@ -44,14 +45,14 @@ def write(path, clip: Clip, tracks: list[Track]) -> None:
             {"id": number, "category_id": number, "video_id": 1}
             for number, _ in enumerate(tracks, start=1)
         ],
-        "annotations": [],
+        "annotations": annotations,
     }  # fmt: skip
     for number, track in enumerate(tracks, start=1):
         for mark in track.marks:
             attributes = {"track_id": number, "keyframe": mark.key, "confidence": mark.confidence,
                           "lost": mark.lost}  # fmt: skip
-            content["annotations"].append({
-                "id": len(content["annotations"]) + 1, "image_id": mark.frame + 1,
+            annotations.append({
+                "id": len(annotations) + 1, "image_id": mark.frame + 1,
                 "category_id": number, "bbox": list(mark.box),
                 "area": round(mark.box[2] * mark.box[3], 3), "segmentation": [], "iscrowd": 0,
                 "track_id": number, "video_id": 1, "attributes": attributes,
@@ -76,7 +77,7 @@ def read(path) -> tuple[Clip, list[Track]]:
         video = content["videos"][0]
         frames = {image["id"]: image["frame_id"] for image in content["images"]}
         names = {entry["id"]: entry["name"] for entry in content["categories"]}
-        marks = {track["id"]: [] for track in content["tracks"]}
+        marks: dict[int, list[Mark]] = {track["id"]: [] for track in content["tracks"]}
         for each in content["annotations"]:
             extra = each["attributes"]
             marks[each["track_id"]].append(
