@@ -27,6 +27,7 @@ def write(path, clip: Clip, tracks: list[Track]) -> None:
     Raises:
       OSError: the place cannot be written.
     """
+    annotations: list[dict] = []
     content = {
         "info": {"description": clip.name, "fps": clip.fps},
         "licenses": [],
@@ -44,9 +45,8 @@ def write(path, clip: Clip, tracks: list[Track]) -> None:
             {"id": number, "category_id": number, "video_id": 1}
             for number, _ in enumerate(tracks, start=1)
         ],
+        "annotations": annotations,
     }  # fmt: skip
-    annotations: list[dict] = []
-    content["annotations"] = annotations
     for number, track in enumerate(tracks, start=1):
         for mark in track.marks:
             attributes = {"track_id": number, "keyframe": mark.key, "confidence": mark.confidence,
@@ -77,7 +77,7 @@ def read(path) -> tuple[Clip, list[Track]]:
         video = content["videos"][0]
         frames = {image["id"]: image["frame_id"] for image in content["images"]}
         names = {entry["id"]: entry["name"] for entry in content["categories"]}
-        marks: dict = {track["id"]: [] for track in content["tracks"]}
+        marks: dict[int, list[Mark]] = {track["id"]: [] for track in content["tracks"]}
         for each in content["annotations"]:
             extra = each["attributes"]
             marks[each["track_id"]].append(

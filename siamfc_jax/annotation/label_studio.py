@@ -32,13 +32,12 @@ def write(path, clip: Clip, tracks: list[Track]) -> None:
         for piece in pieces(clip, track):
             for mark in piece:
                 x, y, w, h = mark.box
-                sides = clip.width, clip.height, clip.width, clip.height
-                percents = [100 * v / side for v, side in zip((x, y, w, h), sides, strict=True)]
+                parts = x / clip.width, y / clip.height, w / clip.width, h / clip.height
                 sequence.append({
                     "frame": mark.frame + 1, "time": round((mark.frame + 1) / clip.fps, 6),
                     "enabled": mark is not piece[-1], "rotation": 0,
                     **dict(zip(("x", "y", "width", "height"),
-                               (round(value, PLACES) for value in percents), strict=True)),
+                               (round(100 * part, PLACES) for part in parts), strict=True)),
                     "score": mark.confidence, "drawn": mark.key, "lost": mark.lost,
                 })  # fmt: skip
         value = {"framesCount": count, "duration": round(count / clip.fps, 6),

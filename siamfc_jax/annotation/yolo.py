@@ -26,7 +26,7 @@ def write(path, clip: Clip, tracks: list[Track]) -> None:
     labels = pathlib.Path(path) / "labels" / "train"
     labels.mkdir(parents=True, exist_ok=True)
     (labels.parents[1] / "images" / "train").mkdir(parents=True, exist_ok=True)
-    lines: dict = {frame: [] for frame in clip.frames}
+    lines: dict[int, list[str]] = {frame: [] for frame in clip.frames}
     for number, track in enumerate(tracks):
         for mark in track.marks:
             x, y, w, h = mark.box
@@ -60,8 +60,8 @@ def read(path, width: int, height: int) -> list[Track]:
     Raises:
       ValueError: it is none.
     """
-    names: dict = {}
-    marks: dict = {}
+    names: dict[int, str] = {}
+    marks: dict[int, list[Mark]] = {}
     try:
         for line in (pathlib.Path(path) / "data.yaml").read_text(encoding="utf-8").splitlines():
             number, _, name = line.strip().partition(": ")
@@ -72,8 +72,9 @@ def read(path, width: int, height: int) -> list[Track]:
             for line in file.read_text().splitlines():
                 number, *numbers = line.split()
                 x, y, w, h = map(float, numbers)
-                box = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
-                mark = Mark(frame, tuple(round(value, 3) for value in box), key=False)
+                left, top = round((x - w / 2) * width, 3), round((y - h / 2) * height, 3)
+                box = left, top, round(w * width, 3), round(h * height, 3)
+                mark = Mark(frame, box, key=False)
                 marks.setdefault(int(number), []).append(mark)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is no folder of YOLO labels as written here: {error}") from None

@@ -75,19 +75,6 @@ def test_yolo_cuts_off_what_lies_outside(tmp_path):
     np.testing.assert_allclose(numbers, [0, 10 / 640, 440 / 480, 20 / 640, 80 / 480], atol=1e-6)
 
 
-def test_yolo_by_the_reader_of_datumaro(tmp_path):
-    datumaro = pytest.importorskip("datumaro")
-    cv2 = pytest.importorskip("cv2")
-    yolo.write(tmp_path / "set", CLIP, [BALL])
-    for frame in CLIP.frames:
-        name = tmp_path / "set" / "images" / "train" / f"street_{frame:06d}.jpg"
-        cv2.imwrite(str(name), np.zeros((480, 640, 3), np.uint8))
-    found = datumaro.Dataset.import_from(str(tmp_path / "set"), "yolo")
-    boxes = {item.id: [a.get_bbox() for a in item.annotations] for item in found}
-    np.testing.assert_allclose(boxes["street_000006"], [[306, 20.25, 30, 40.125]], atol=0.01)
-    assert boxes["street_000000"] == []
-
-
 def test_cvat_comes_in_equal(tmp_path):
     cvat.write(tmp_path / "a.xml", CLIP, [ANNA, BALL])
     clip, tracks, ends = cvat.read(tmp_path / "a.xml")

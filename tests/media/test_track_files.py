@@ -8,7 +8,7 @@ import tiny_networks
 import track
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.media import box_files, video
-from siamfc_jax.network import checkpoints
+from siamfc_jax.network import saved_models
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_damage_is_left_out_and_told_by_the_exit_code(tmp_path, monkeypatch, cap
     data[places[40] + 50 : places[45]] = bytes(places[45] - places[40] - 50)
     (tmp_path / "a.mp4").write_bytes(data)
     variables = tiny_networks.variables()
-    network = checkpoints.Model(variables, tiny_networks.CONFIG, TrackerConfig(num_scales=1))
-    checkpoints.save_model(tmp_path / "tiny", network)
+    network = saved_models.Model(variables, tiny_networks.CONFIG, TrackerConfig(num_scales=1))
+    saved_models.save_model(tmp_path / "tiny", network)
     words = ["--video", "a.mp4", "--box", "20,10,20,20", "--boxes", "a.csv", "--weights", "tiny"]
     assert track.main(words) == 1
     assert "a.mp4 is damaged from " in capfd.readouterr().err
