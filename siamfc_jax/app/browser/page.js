@@ -206,6 +206,7 @@ function pause() {
 
 /** Changes the drawing: `change` gets a copy of it. */
 function edit(change) {
+  if (!$("error").dataset.lost) fail(null);
   const copy = structuredClone(drawing);
   change(copy);
   done.push(drawing);
