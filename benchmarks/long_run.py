@@ -114,8 +114,8 @@ def main(argv=None) -> int:
                 after_first, began = compiled.count, time.perf_counter()
             if row.number % 1000 == 0 or row.number == args.frames - 1:
                 curve.append((row.number, resident()))
-                print(f"frame {row.number:6d}: {resident():7.1f} MiB, "
-                      f"{compiled.count - after_first} compiled since the first", flush=True)  # fmt: skip
+                new = compiled.count - after_first
+                print(f"frame {row.number:6d}: {resident():7.1f} MiB, {new} compiled", flush=True)
     seconds = time.perf_counter() - began
     print(f"{len(job.names)} objects, {args.frames / seconds:.1f} frames a second, "
           f"{100 * np.mean(errors):.1f} % of boxes on their object, "

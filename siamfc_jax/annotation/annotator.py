@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from siamfc_jax.annotation import passes
-from siamfc_jax.annotation.blend import blend_frame
+from siamfc_jax.annotation.blend import blend_frame, lowest
 from siamfc_jax.annotation.job import Span
 from siamfc_jax.annotation.places import Estimate
 from siamfc_jax.config import TrackerConfig
@@ -101,18 +101,53 @@ def annotate(
     Raises:
       ValueError: the frames lack one that has a key box, or its box does not fit the frame.
     """
-    events, between = passes.forward_events(spans), {}
+    events, under_way = passes.forward_events(spans), {}
+    begins = {(span.first.frame, span.name): span for span in spans if span.first}
     count = max(1, passes.most_at_once(events))
     for number, frame, ahead in passes.run(params, frames, events, config=config, count=count):
         keys = frozenset(key.name for key in events.added.get(number, ()))
         estimates = dict(ahead)
         for name, estimate in behind.get(number, {}).items():
-            if name in ahead and name not in keys and name in between:
-                first, last = between[name]
-                share = (number - first) / (last - first)
-                estimates[name] = blend_frame(share, ahead[name], estimate)
-            elif name not in ahead:
+            if name not in ahead:
                 estimates[name] = estimate
-        between |= {span.name: (number, span.last.frame) for span in spans
-                    if span.first and span.last and span.first.frame == number}  # fmt: skip
+            elif name not in keys and name in under_way:
+                under_way[name], estimates[name] = _join(under_way[name], number, ahead[name])
+        for name in keys:
+            under_way.pop(name, None)
+            span = begins[number, name]
+            if span.last and behind:
+                under_way[name] = _between(number, span.last.frame, name, behind)
         yield Row(number, frame, estimates, keys)
+
+
+class _Between(NamedTuple):
+    """Two key boxes, of which the first has passed.
+
+    Attributes:
+      first: its frame.
+      last: frame of the second one.
+      trust: lowest confidence of the forward pass since the first one.
+      behind: (estimate, trust) of the backward pass by frame.
+    """
+
+    first: int
+    last: int
+    trust: float
+    behind: dict[int, tuple[Estimate, float]]
+
+
+def _between(first, last, name, behind):
+    numbers = [number for number in range(last - 1, first, -1) if name in behind.get(number, {})]
+    found = [behind[number][name] for number in numbers]
+    trusts = lowest([estimate.confidence for estimate in found]) if found else []
+    pairs = zip(found, map(float, trusts), strict=True)
+    return _Between(first, last, 1.0, dict(zip(numbers, pairs, strict=True)))
+
+
+def _join(between, number, ahead):
+    """Returns (between after this frame, blended estimate)."""
+    between = between._replace(trust=min(between.trust, ahead.confidence))
+    behind, trust = between.behind[number]
+    share = (number - between.first) / (between.last - between.first)
+    estimate = blend_frame(share, ahead, behind, trust_ahead=between.trust, trust_behind=trust)
+    return between, estimate

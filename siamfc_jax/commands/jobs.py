@@ -140,10 +140,10 @@ def run_job(args, source, first, job) -> int:
     if args.chunk > 1:
         raise ValueError("--chunk goes with boxes of the first frame alone; leave it out")
     for key in job.keys:
-        check_box(key.box, first[1].shape)
         if source.count is not None and key.frame > args.start + (source.count - 1) * args.stride:
             raise ValueError(f"{args.video} ends before frame {key.frame}, which has a box of "
                              f"{key.name!r}; mend the frame of the box")  # fmt: skip
+        check_box(key.box, first[1].shape)
     spans = jobs.spans(job, backward=args.backward)
     if is_live(args.video) and any(span.last for span in spans):
         if args.backward:

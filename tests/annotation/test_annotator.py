@@ -5,6 +5,7 @@ import tiny_networks
 from mirrored_scene import BOX, scene
 
 from siamfc_jax.annotation import annotator, places
+from siamfc_jax.annotation.blend import blend
 from siamfc_jax.annotation.job import End, KeyBox, make_job, spans
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.network.saved_models import Model
@@ -54,6 +55,19 @@ def test_boxes_near_a_key_box_are_near_what_its_pass_found():
     rows = annotate(make_job([KeyBox(0, "a", true_box(0)), KeyBox(6, "a", wrong)]))
     away = [np.abs(rows[n].estimates["a"].box - true_box(n)).max() for n in range(7)]
     assert away[0] == 0 and away[6] == 20 and away[1] < 10 < away[5]
+
+
+def test_rows_are_what_blend_gives():
+    wrong = tuple(np.add(true_box(6), [20, 20, 0, 0]).tolist())
+    parts = spans(make_job([KeyBox(0, "a", true_box(0)), KeyBox(6, "a", wrong)]))
+    behind = dict(annotator.look_back(PARAMS, open_frames, parts, config=CONFIG))
+    alone = list(annotator.annotate(PARAMS, open_frames(), parts, {}, config=CONFIG))
+    rows = list(annotator.annotate(PARAMS, open_frames(), parts, behind, config=CONFIG))
+    wanted = blend(
+        [alone[n].estimates["a"] for n in range(1, 6)], [behind[n]["a"] for n in range(1, 6)]
+    )
+    for number, estimate in enumerate(wanted, start=1):
+        np.testing.assert_allclose(rows[number].estimates["a"].box, estimate.box, rtol=1e-5)
 
 
 def test_a_source_that_is_read_once_is_tracked_forward_alone(monkeypatch):

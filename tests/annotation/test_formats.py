@@ -82,7 +82,7 @@ def test_yolo_by_the_reader_of_datumaro(tmp_path):
     for frame in CLIP.frames:
         name = tmp_path / "set" / "images" / "train" / f"street_{frame:06d}.jpg"
         cv2.imwrite(str(name), np.zeros((480, 640, 3), np.uint8))
-    found = datumaro.Dataset.import_from(str(tmp_path / "set"), "yolo_ultralytics")
+    found = datumaro.Dataset.import_from(str(tmp_path / "set"), "yolo")
     boxes = {item.id: [a.get_bbox() for a in item.annotations] for item in found}
     np.testing.assert_allclose(boxes["street_000006"], [[306, 20.25, 30, 40.125]], atol=0.01)
     assert boxes["street_000000"] == []

@@ -95,3 +95,15 @@ def test_a_pass_that_lost_the_object_has_no_say():
     assert joined.box[0] == pytest.approx(8, abs=1e-3) and not joined.lost
     (joined,) = blend([estimate(0, 0.0, lost=True)], [estimate(8, 0.0, lost=True)])
     assert joined.lost
+
+
+def test_a_pass_that_was_wrong_once_is_not_believed_again():
+    forward = [estimate(0, 0.8), estimate(0, 0.1), estimate(0, 0.8)]
+    joined = blend(forward, [estimate(8, 0.8)] * 3)
+    # Shares 1/4, 1/2, 3/4; trusts .8, .1, .1 and .8.
+    wanted = [8 * 0.25, 8 * 0.4 / 0.45, 8 * 0.6 / 0.625]
+    np.testing.assert_allclose([e.box[0] for e in joined], wanted, atol=1e-3)
+    backward = [estimate(8, 0.8), estimate(8, 0.1), estimate(8, 0.8)]
+    joined = blend([estimate(0, 0.8)] * 3, backward)
+    wanted = [8 * 0.025 / 0.625, 8 * 0.05 / 0.45, 8 * 0.75]
+    np.testing.assert_allclose([e.box[0] for e in joined], wanted, atol=1e-3)
