@@ -206,6 +206,7 @@ function pause() {
 
 /** Changes the drawing: `change` gets a copy of it. */
 function edit(change) {
+  if (!$("error").dataset.lost) fail(null);
   const copy = structuredClone(drawing);
   change(copy);
   done.push(drawing);
@@ -547,14 +548,16 @@ function render() {
 
 function renderObjects() {
   const list = $("objects");
-  const state = JSON.stringify([drawing.objects, selected]);
-  if (list.dataset.state === state) return;
+  const state = JSON.stringify(drawing.objects);
+  const choose = () => [...list.children].forEach((item, index) =>
+    item.classList.toggle("chosen", drawing.objects[index].id === selected));
+  // The fields stay while only the choice changes: somebody may be typing in one.
+  if (list.dataset.state === state) return choose();
   list.dataset.state = state;
   const focus = list.contains(document.activeElement) ? document.activeElement.id : null;
   list.replaceChildren(...drawing.objects.map((object) => {
     const {id, name, color, hidden} = object;
     const item = document.createElement("li");
-    item.classList.toggle("chosen", id === selected);
     const paintbox = Object.assign(document.createElement("input"), {type: "color", value: color, id: `color${id}`});
     paintbox.setAttribute("aria-label", `Color of ${name}`);
     paintbox.onchange = () => edit((copy) => { find(id, copy).color = paintbox.value; });
@@ -572,6 +575,7 @@ function renderObjects() {
     item.append(paintbox, field, eye, cross);
     return item;
   }));
+  choose();
   if (focus) $(focus)?.focus();
 }
 
