@@ -438,6 +438,21 @@ async function track(direction) {
   await watch();
 }
 
+/** Asks how far the tracking is; where the server does not answer, until it does. */
+async function progress(id, since) {
+  for (;;)
+    try {
+      const news = await call("GET", `clips/${id}/run?since=${since}`);
+      if ($("status").dataset.lost) { delete $("status").dataset.lost; fail(null); }
+      return news;
+    } catch (error) {
+      if (error.status !== 0) throw error;
+      $("status").dataset.lost = "yes";
+      fail(error, WAYS[404]);
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+}
+
 /** Asks until the tracking has ended, and shows what it sees meanwhile. */
 async function watch() {
   const {id} = clip;
@@ -451,7 +466,7 @@ async function watch() {
   let follow = true;
   try {
     do {
-      news = await call("GET", `clips/${id}/run?since=${since}`);
+      news = await progress(id, since);
       if (clip?.id !== id) return;
       since += news.rows.length;
       for (const [object, number, ...row] of news.rows) (tracks[object] ??= [])[number] = row;
