@@ -107,7 +107,7 @@ def floors(edges: set[tuple[str, str]]) -> dict[str, int]:
             heights[node] = max((height(n, (*above, node)) + 1 for n in below[node]), default=0)
         return heights[node]
 
-    for start, end in edges:
+    for start, end in sorted(edges):  # so that a circle has one name
         height(start), height(end)
     return heights
 

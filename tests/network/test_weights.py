@@ -195,7 +195,7 @@ CONV5 = "conv5/kernel"
 @pytest.mark.parametrize(
     "changes, text",
     [
-        ({CONV5: np.zeros((3, 3, 16, 32))}, r"conv5 has a kernel of shape \(3, 3, 16, 32\), expe"),
+        ({CONV5: np.zeros((3, 3, 14, 22))}, r"conv5 has a kernel of shape \(3, 3, 14, 22\), expe"),
         (
             {"conv1/kernel": np.zeros((11, 11, 3, 192))},
             r"conv2 .* expected \(5, 5, 96, 22\); this",
