@@ -240,7 +240,8 @@ def read_box_file(path) -> list[Row]:
             raise ValueError(f"{path}, box {number}: {EXPECTED}, got {_short(record)}") from None
         boxes_of[frame] += 1
         name = record.get("object")
-        rows.append(Row(frame, str(boxes_of[frame] if name in (None, "") else name), box))
+        name = str(boxes_of[frame] if name in (None, "") else name)
+        rows.append(Row(frame, name, box, key))
     return rows
 
 

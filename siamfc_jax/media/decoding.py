@@ -9,6 +9,7 @@ key frame, since the frames between lean on what is lost; the numbers go on as i
 import atexit
 import collections
 import contextlib
+import fractions
 import functools
 import io
 import math
@@ -435,7 +436,7 @@ def _make_graph(frame, interlaced):
         width=frame.width,
         height=frame.height,
         format=frame.format,
-        time_base=frame.time_base,
+        time_base=frame.time_base or fractions.Fraction(1, 1000),  # of frames without a clock
     )
     for name, words in filters:
         new = graph.add(name, words)

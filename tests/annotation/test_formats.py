@@ -188,7 +188,7 @@ def test_what_was_tracked_is_there_after_an_error(tmp_path, read):
         ("a.xml", "<a", "is not XML"),
         ("a.xml", "<annotations/>", "has no track; expected 'CVAT for video 1.1'"),
         ("a.xml", '<annotations><track label="a"><box/></track></annotations>', "is not 'CVAT f"),
-        ("a.csv", "frame,x,y\n1,2,3\n", "box 1: expected columns x,y,w,h"),
+        ("a.csv", "frame,x,y\n1,2,3\n", "line 1: expected columns x,y,w,h"),
         ("a.csv", "frame,x,y,w,h\n", "holds no box"),
         ("a.json", "{", "is not JSON"),
         ("a.csv", "x,y,w,h,key\n1,2,3,4,0\n", "has no key box from frame 0 on"),

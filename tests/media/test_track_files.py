@@ -45,7 +45,7 @@ def test_frame_that_the_box_file_lacks(tmp_path, monkeypatch, capsys):
     (tmp_path / "a.csv").write_text("frame,x,y,w,h\n0,1,2,3,4\n")
     words = ["--video", "clip.mp4", "--start", "1", "--box-file", "a.csv", "--boxes", "b.csv"]
     assert track.main(words) == 2
-    assert "a.csv has boxes of frame 0, none of frame 1" in capsys.readouterr().err
+    assert "a.csv has no key box from frame 1 on; mend it, or --start" in capsys.readouterr().err
     assert not (tmp_path / "b.csv").exists()
 
 
