@@ -40,6 +40,7 @@ WRONG = {
     "models": (["small"], "unrecognized arguments: small; see siamfc models --help"),
     "contact-sheet": (["--data", "d", "--output", "s.gif"], "must end in .png or .jpg, got s.gif"),
     "trax": (["--weights", "nowhere"], "no model at nowhere; expected one of siamfc, siamfc-small"),
+    "export": (["nowhere", "out"], "no model at nowhere; expected one of siamfc, siamfc-small"),
 }
 
 
@@ -178,12 +179,15 @@ import sys
 sys.modules.update(dict.fromkeys({EXTRA}))  # so that their import fails
 import numpy as np
 import cv2
+import os
+os.mkdir(sys.argv[1] + "/clip")
 for number in range(3):
-    cv2.imwrite(f"{{sys.argv[1]}}/{{number}}.png", np.full((48, 64, 3), number, np.uint8))
+    cv2.imwrite(f"{{sys.argv[1]}}/clip/{{number}}.png", np.full((48, 64, 3), number, np.uint8))
 from siamfc_jax.commands import shell
 words = "--box 20,15,16,16 --boxes boxes.csv --output out.mp4 --debug debug.mp4".split()
 words = [sys.argv[1] + "/" + word if "." in word else word for word in words]
-sys.exit(shell.main(["track", "--video", sys.argv[1], "--weights", sys.argv[1] + "/model", *words]))
+words += ["--video", sys.argv[1] + "/clip", "--weights", sys.argv[1] + "/model"]
+sys.exit(shell.main(["track", *words]))
 """
     done = subprocess.run(
         **start(tmp_path, code=code),
@@ -197,7 +201,7 @@ sys.exit(shell.main(["track", "--video", sys.argv[1], "--weights", sys.argv[1] +
 
 
 def test_extras_are_what_requirements_say():
-    """requirements.txt is the base and all extras but the page, with the GPU's JAX."""
+    """requirements.txt is the base and all extras but page and export, with the GPU's JAX."""
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     listed = {line.split("#")[0].strip() for line in lines} - {""}
     with (ROOT / "pyproject.toml").open("rb") as file:
@@ -207,10 +211,13 @@ def test_extras_are_what_requirements_say():
     wanted = {text.split(";")[0].strip() for text in wanted}
     base = {text for text in wanted if text.startswith("jax>")}
     assert len(base) == 1 and listed == wanted - base
-    lines = (ROOT / "requirements-web.txt").read_text().splitlines()
-    assert {line.split("#")[0].strip() for line in lines} - {""} == set(extras["web"])
+    for extra in ("web", "export"):
+        lines = (ROOT / f"requirements-{extra}.txt").read_text().splitlines()
+        assert {line.split("#")[0].strip() for line in lines} - {""} == set(extras[extra])
     packages = {re.split(r"[\[>]", text)[0].replace("-", "_") for text in wanted}
-    assert {name for name in shell.EXTRAS if shell.EXTRAS[name] != "web"} <= packages
+    assert {
+        name for name in shell.EXTRAS if shell.EXTRAS[name] not in ("web", "export")
+    } <= packages
 
 
 @pytest.mark.parametrize(

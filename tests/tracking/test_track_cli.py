@@ -218,7 +218,7 @@ def test_debug_shows_exemplar_search_and_response_of_each_object(run, tmp_path, 
     "words, message",
     [
         (["--box", "1,2,3"], "a box is X,Y,W,H in pixels, got '1,2,3'"),
-        (["--box", "20,15,0,20"], "box must have positive width and height in pixels, got 20,15"),
+        (["--box", "20,15,0,20"], "must have positive width and height in pixels, got 20,15"),
         (["--box", "90,15,9,9"], "box must have its centre inside the frame of 82 x 60 pixels"),
         (["--box", BOX, "--name", "a", "--name", "b"], "1 boxes need as many names"),
         (
