@@ -118,7 +118,10 @@ def test_errors(folder, tmp_path):
     shutil.copytree(folder, changed)
     (changed / "search.onnx").write_bytes(b"other")
     for words, message in [
-        ((tmp_path, "--box", "1,2,3,4"), f"no manifest.json in {tmp_path}; write it: siamfc export"),
+        (
+            (tmp_path, "--box", "1,2,3,4"),
+            f"no manifest.json in {tmp_path}; write it: siamfc",
+        ),
         ((changed, "--box", "1,2,3,4"), "search.onnx is not the file of its manifest"),
         ((folder, "--box", "1,2,3"), "--box must be four numbers x,y,w,h, got 1,2,3"),
     ]:
