@@ -8,7 +8,6 @@ taking turns, and prints the median of frames a second and the largest peak memo
 
 import argparse
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,8 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+from benchmarks import figures  # noqa: E402
 
 READERS = ("ours", "opencv")
 
@@ -42,7 +43,7 @@ def read(reader, path, threads):
     for _ in frames:
         count += 1
     seconds = time.perf_counter() - began
-    print(count, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(count, seconds, figures.peak_memory())
 
 
 def make_clip(path, lines, codec, count):

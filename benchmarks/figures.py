@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +37,15 @@ def _processor():
     lines = path.read_text().splitlines() if path.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def peak_memory() -> float:
+    """Returns the largest memory of this process so far, in MiB (Linux).
+
+    Not `resource.getrusage`: a process that another one starts begins with the peak of that one.
+    """
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024
 
 
 def finish(args: argparse.Namespace, figures: dict[str, float]) -> None:

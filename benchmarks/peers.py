@@ -8,7 +8,6 @@ needs.
 
 import json
 import pathlib
-import resource
 import sys
 import time
 
@@ -165,13 +164,15 @@ def main(job) -> None:
     """Answers with JSON lines, as described above."""
     root = str(pathlib.Path(__file__).resolve().parents[1])
     sys.path[0] = root
+    from benchmarks import figures
+
     start, follow = {"ours": ours, "pytorch": pytorch, "opencv": opencv}[job["kind"]](job)
     run(job | {"shape": [2, *job["shape"][1:]]}, start, follow)
     print(json.dumps("ready"), flush=True)
     for _ in sys.stdin:
         seconds, boxes = run(job, start, follow)
         print(json.dumps({"seconds": seconds, "boxes": boxes.tolist()}), flush=True)
-    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10), flush=True)
+    print(json.dumps(figures.peak_memory()), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ and layer by layer. About 5 minutes on 2 cores; leave the machine alone meanwhil
 
 import argparse
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -189,7 +188,7 @@ def serve(steps):
     for line in sys.stdin:
         name = line.strip()
         if name == "memory":
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, flush=True)
+            print(figures.peak_memory() / 2**10, flush=True)
             continue
         start = time.perf_counter()
         steps[name]()

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import av
 import av.filter
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.stream import Disposition
 
 STREAM_TIMEOUT = 10.0  # seconds without a packet until a stream counts as gone
@@ -416,7 +416,9 @@ def _kind(frame, interlaced):
 
 def _matrix(frame):
     """Returns the nine numbers that turn the picture, None where it stands."""
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    # Not `frame.side_data`, which ties the frame into a circle: its 12 MB (2160 lines) would wait
+    # for the collector, which came every hundred frames.
+    data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # type: ignore[call-arg]
     return None if data is None else tuple(np.frombuffer(bytes(data), np.int32).tolist())
 
 
