@@ -211,7 +211,7 @@ def run(args) -> int:
         caught_signals() as caught,
     ):
         try:
-            for found in tqdm(steps, total=source.count, unit="frame", disable=None):
+            for found in tqdm(steps, total=source.length, unit="frame", disable=None):
                 count, seconds = count + 1, seconds + found.seconds
                 names[:] = window.numbered(names, max(len(names), len(found.lost)))
                 spans += [[] for _ in names[len(spans) :]]

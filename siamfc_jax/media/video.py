@@ -39,7 +39,7 @@ class Source(NamedTuple):
     Attributes:
       frames: iterator of (number in the source from 0, u8[H, W, 3]), all of one size.
       fps: frames a second that remain after `stride`.
-      count: about how many frames will come, None where nobody knows.
+      length: about how many frames will come, None where nobody knows.
       gaps: grows by a line for each part of the source that could not be decoded.
       time_of: function of the number of a frame that came; the seconds at which the source
         shows it, NaN where it has no clock of its own.
@@ -48,7 +48,7 @@ class Source(NamedTuple):
 
     frames: Iterator
     fps: float
-    count: int | None
+    length: int | None
     gaps: list[str]
     time_of: Callable[[int], float]
     sound: str | None
@@ -84,7 +84,8 @@ def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
     size = None if resize is None else _parse_size(resize)
     source = str(source)
     numbers = range(start, sys.maxsize if stop is None else stop, stride)
-    gaps, voice = [], None
+    gaps: list[str] = []
+    voice = None
     # One clear line of ours instead of several of the decoders'.
     # OpenCV 5 has renamed the function.
     silence = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
@@ -102,7 +103,7 @@ def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
         frames = decoding.decode(clip, numbers, gaps)
     fps = fps if 0 < fps <= 1000 else DEFAULT_FPS
     known = stop if total is None else min(total, numbers.stop)
-    count = None if known is None else len(range(start, known, stride))
+    length = None if known is None else len(range(start, known, stride))
     times = array.array("d")  # of the frames that came; NaN for those that did not
 
     def time_of(number):
@@ -110,7 +111,7 @@ def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
 
     frames = image_sources.to_eight_bits(frames, source)
     frames = _uniform(_timed(frames, times, numbers), source, start, size)
-    return Source(frames, fps / stride, count, gaps, time_of, voice)
+    return Source(frames, fps / stride, length, gaps, time_of, voice)
 
 
 def read_ahead(frames, count: int = 2) -> Iterator:

@@ -20,7 +20,7 @@ def scene(number=0, dtype=np.uint8):
 def read(path):
     opened = video.open_source(path)
     frames = [frame for _, frame in opened.frames]
-    assert len(frames) == opened.count
+    assert len(frames) == opened.length
     return np.stack(frames)
 
 

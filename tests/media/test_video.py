@@ -75,7 +75,7 @@ def folder(tmp_path_factory):
 def test_every_source_gives_the_same_frames(folder, name, fps):
     numbers, frames, opened = read(folder / name)
     assert numbers == list(range(COUNT)) == numbers_of(frames)
-    assert opened.count == COUNT
+    assert opened.length == COUNT
     assert opened.fps == pytest.approx(fps, rel=0.02)
     assert {frame.shape for frame in frames} == {(HEIGHT, WIDTH, 3)}
     red, green, blue = frames[3][4:16, 4:24].reshape(-1, 3).mean(0)
@@ -87,20 +87,20 @@ def test_every_source_gives_the_same_frames(folder, name, fps):
 def test_range_and_stride(folder, name):
     numbers, frames, opened = read(folder / name, start=2, stop=9, stride=3)
     assert numbers == [2, 5, 8] == numbers_of(frames)
-    assert opened.count == 3
+    assert opened.length == 3
     assert opened.fps == pytest.approx((30 if name == "images" else 10) / 3, rel=0.02)
 
 
 def test_stop_beyond_the_end(folder):
     numbers, _, opened = read(folder / "clip.mp4", start=10, stop=99)
     assert numbers == [10, 11]
-    assert opened.count == 2
+    assert opened.length == 2
 
 
 def test_still_image_is_one_frame(folder):
     _, frames, opened = read(folder / "images" / "4.png")
     np.testing.assert_array_equal(frames[0], picture(4))
-    assert opened.count == 1
+    assert opened.length == 1
 
 
 def test_rotation_of_the_file_is_applied(folder):
