@@ -1,5 +1,6 @@
 """Sources and writers on clips made here, each frame of a grey level that names it."""
 
+import fractions
 import os
 import pathlib
 import subprocess
@@ -262,6 +263,17 @@ def test_frames_keep_the_times_of_the_source(folder, tmp_path):
     times = [opened.time_of(number) for number in numbers]
     truth = [(n - 2 + 30 * (n > 5)) / 10 for n in range(2, COUNT)]
     np.testing.assert_allclose(times, truth, atol=2e-3)
+
+
+@pytest.mark.parametrize("resize, shape", [(None, fractions.Fraction(64, 45)), ("64x46", None)])
+def test_shape_of_pixels_is_kept(folder, tmp_path, resize, shape):
+    ffmpeg("-i", folder / "clip.mp4", "-vf", "setsar=64/45", "-c:v", "mpeg4", tmp_path / "dvd.avi")
+    source = video.open_source(tmp_path / "dvd.avi", resize=resize)
+    with video.video_writer(tmp_path / "out.mp4", (46, 64, 3), fps=10, source=source) as write:
+        for number, frame in source.frames:
+            write(frame, number)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio in (shape, shape or 1)
 
 
 def test_older_video_stands_until_the_new_one_is_whole(folder, tmp_path):
