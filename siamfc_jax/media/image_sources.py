@@ -103,10 +103,11 @@ def _positive(image, path):
     if image.dtype == np.uint8:
         return image
     try:
-        with PIL.TiffImagePlugin.TiffImageFile(path) as file:
-            tags = file.tag_v2
+        file = PIL.TiffImagePlugin.TiffImageFile(path)
     except (OSError, SyntaxError, ValueError):  # it is no TIFF, or one that OpenCV alone knows
         return image
+    with file:
+        tags = file.tag_v2
     if tags.get(TIFF_CHANNELS, 1) > 1 and tags.get(TIFF_PLANES) == 2:
         raise ValueError(
             f"cannot read image {path}; its channels of more than 8 bits lie apart, "
