@@ -1,6 +1,7 @@
 """Many videos by one command: what one video gives, whole or absent, whatever dies on the way."""
 
 import csv
+import itertools
 import pathlib
 import re
 import shutil
@@ -10,7 +11,7 @@ import pytest
 import tiny_networks
 from square_videos import SETTINGS, write_frames
 
-from siamfc_jax.commands import archive, shell
+from siamfc_jax.commands import archive, flags, shell
 from siamfc_jax.network.saved_models import Model, save_model
 
 BOX = "10,16,16,16"
@@ -104,13 +105,13 @@ def test_a_stop_begins_nothing_more():
     ],
 )  # fmt: skip
 def test_shares(text, environment, share):
-    assert archive.parse_shard(text, environment) == share
+    assert flags.parse_shard(text, environment) == share
 
 
 def test_shares_are_all_of_it(place):
     entries = archive.read_manifest(str(place / "jobs.csv"))
     parts = [entries[part::3] for part in range(3)]
-    assert sorted(sum(parts, [])) == sorted(entries) and len(entries) == 4
+    assert sorted(itertools.chain(*parts)) == sorted(entries) and len(entries) == 4
 
 
 @pytest.mark.parametrize(

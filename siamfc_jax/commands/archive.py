@@ -92,12 +92,7 @@ def add_flags(parser) -> None:
     """
     flag = parser.add_argument_group("many videos (with --manifest)").add_argument
     flag("--jobs", type=int, metavar="N", help="videos side by side, a process each (default: 1)")
-    flag(
-        "--shard",
-        metavar="I/N",
-        help="every Nth line of the manifest, from line I of 0..N-1 on; in an array of Slurm "
-        "jobs the default is the place of the job in it",
-    )
+    flags.add_shard(flag, "every Nth line of the manifest, from line I of 0..N-1 on")
 
 
 def check(args) -> None:
@@ -116,33 +111,7 @@ def check(args) -> None:
         raise ValueError(f"--jobs must be at least 1, got {args.jobs}")
     if args.format not in (None, "csv"):
         flags.refuse(args, "states", "adds columns to a csv; leave it out, or --format")
-    parse_shard(args.shard, os.environ)
-
-
-def parse_shard(text: str | None, environment) -> tuple[int, int]:
-    """Finds out which share of a manifest is meant.
-
-    Args:
-      text: `I/N`, or None.
-      environment: variables of the process, in which Slurm tells the place in an array.
-
-    Returns:
-      (I, N); (0, 1) for all of it.
-
-    Raises:
-      ValueError: it is no share.
-    """
-    if text is None:
-        if "SLURM_ARRAY_TASK_ID" not in environment:
-            return 0, 1
-        first = int(environment.get("SLURM_ARRAY_TASK_MIN", 0))
-        step = int(environment.get("SLURM_ARRAY_TASK_STEP", 1))
-        last = int(environment.get("SLURM_ARRAY_TASK_MAX", first))
-        return (int(environment["SLURM_ARRAY_TASK_ID"]) - first) // step, (last - first) // step + 1
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not found or int(found[1]) >= int(found[2]):
-        raise ValueError(f"--shard is I/N with I from 0 to N-1, such as 0/8, got {text!r}")
-    return int(found[1]), int(found[2])
+    flags.parse_shard(args.shard, os.environ)
 
 
 def read_manifest(path: str) -> list[Entry]:
@@ -210,7 +179,7 @@ def run(args) -> int:
     from siamfc_jax import load_model
 
     load_model(args.weights)  # an error of all lines is told once
-    part, parts = parse_shard(args.shard, os.environ)
+    part, parts = flags.parse_shard(args.shard, os.environ)
     entries = read_manifest(args.manifest)[part::parts]
     folder = pathlib.Path(args.output)
     share = f"{part}-of-{parts}"
