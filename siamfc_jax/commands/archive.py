@@ -92,7 +92,8 @@ def add_flags(parser) -> None:
     """
     flag = parser.add_argument_group("many videos (with --manifest)").add_argument
     flag("--jobs", type=int, metavar="N", help="videos side by side, a process each (default: 1)")
-    flags.add_shard(flag, "every Nth line of the manifest, from line I of 0..N-1 on")
+    flags.add_shard(flag, "every Nth line of the manifest, from line I of 0..N-1 on; in an "
+                    "array of Slurm jobs the default is the place of the job in it")  # fmt: skip
 
 
 def check(args) -> None:
@@ -187,6 +188,8 @@ def run(args) -> int:
     unfinished.mkdir(parents=True, exist_ok=True)
     ending = ENDINGS[args.format]
     waiting = [entry for entry in entries if not (folder / f"{entry.name}{ending}").exists()]
+    if parts > 1:
+        print(f"share {part} of {parts}: {len(entries)} lines of the manifest")
     if len(waiting) < len(entries):
         print(f"{len(entries) - len(waiting)} of {len(entries)} results are there already")
     words = _shared_words(args.words)

@@ -101,7 +101,7 @@ def add_shard(flag, help: str) -> None:
     flag(
         "--shard",
         metavar="I/N",
-        help=f"{help}; in an array of Slurm jobs the default is the place of the job in it",
+        help=help,
     )
 
 
@@ -110,7 +110,8 @@ def parse_shard(text: str | None, environment) -> tuple[int, int]:
 
     Args:
       text: `I/N`, or None.
-      environment: variables of the process, in which Slurm tells the place in an array.
+      environment: variables in which Slurm tells the place of a job in an array; empty where
+        an array may stand for something else.
 
     Returns:
       (I, N); (0, 1) for all of it.

@@ -79,7 +79,7 @@ def check(args) -> None:
         raise ValueError(f"--workers must be at least 1, got {args.workers}")
     if args.check_only:
         flags.refuse(args, "shard", "writes a share; leave out --check-only")
-    flags.parse_shard(args.shard, os.environ)
+    flags.parse_shard(args.shard, {})
 
 
 def run(args) -> None:
@@ -106,7 +106,7 @@ def run(args) -> None:
         from siamfc_jax.preparation import builder
 
         what: dict = {"split": split, "workers": args.workers, "as_is": args.as_is}
-        share = flags.parse_shard(args.shard, os.environ)
+        share = flags.parse_shard(args.shard, {})
         if share == (0, 1):
             place, report = builder.prepare(dataset, source, args.output, **what)
             print(f"records in {place}")
