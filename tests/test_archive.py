@@ -51,7 +51,7 @@ def test_an_archive_is_what_single_commands_give(place, capsys):
     words = ["--manifest", place / "jobs.csv", "--output", output, "--jobs", 2]
     assert track(place, *words) == 1
     said = capsys.readouterr().out
-    assert re.search("14 frames in [0-9]+ s; 1 of 4 lines failed\n", said), said
+    assert re.search("4 videos, 14 frames in [0-9]+ s\n1 of 4 lines had trouble, see", said), said
     failed = read_failures(output / "failures.csv")
     assert [(row["name"], row["source"]) for row in failed] == [("c", str(place / "clips" / "c"))]
     assert failed[0]["reason"].startswith("no file ") and "\n" not in failed[0]["reason"]
@@ -72,9 +72,26 @@ def test_an_archive_is_what_single_commands_give(place, capsys):
     capsys.readouterr()
     assert track(place, *words) == 0
     said = capsys.readouterr().out
-    assert said.startswith("3 of 4 results are there already\n6 frames in "), said
+    assert said.startswith("3 of 4 results are there already\n1 videos, 6 frames in "), said
     assert not (output / "failures.csv").exists()
     assert (output / "c.csv").is_file() and (output / "b.csv").stat().st_mtime_ns == before
+
+
+def test_a_result_with_gaps_stays_among_the_troubles(tmp_path, capsys):
+    """It is not tracked again, and what is wrong with it is not forgotten."""
+    entries = [archive.Entry(name, (BOX,), False, name) for name in "ab"]
+    failures = tmp_path / "failures.csv"
+    first = archive.Archive(2, entries, None, tmp_path, tmp_path / "p" / "0", failures)
+    outcomes = [archive.Outcome(entries[0], 1, 5, "a.mp4 is\ndamaged"),
+                archive.Outcome(entries[1], 2, 0, "error: no file b")]  # fmt: skip
+    assert archive.follow(first, outcomes) == 1
+    reasons = {row["name"]: row["reason"] for row in read_failures(failures)}
+    assert reasons == {"a": "a.mp4 is damaged", "b": "no file b"}
+    second = first._replace(waiting=entries[1:])
+    assert archive.follow(second, [archive.Outcome(entries[1], 0, 5, "")]) == 1
+    assert [row["name"] for row in read_failures(failures)] == ["a"]
+    assert archive.follow(second, []) == 1  # as after Ctrl-C
+    assert "stopped after 0 videos" in capsys.readouterr().out
 
 
 def test_a_process_that_dies_costs_its_entry_alone():

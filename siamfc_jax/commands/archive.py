@@ -25,7 +25,7 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
@@ -162,31 +162,47 @@ def read_manifest(path: str) -> list[Entry]:
     return list(entries.values())
 
 
-def run(args) -> int:
-    """Tracks what a manifest lists and has no result yet.
+class Archive(NamedTuple):
+    """What a manifest asks for.
+
+    Attributes:
+      total: number of its lines, of the share of this machine.
+      waiting: entries without a result.
+      work: entry -> Outcome; tracks it and puts its result in place. It can be pickled.
+      folder: of the results.
+      unfinished: folder of results that are not whole.
+      failures: file with a line for each entry that has no result, or one with gaps.
+    """
+
+    total: int
+    waiting: list[Entry]
+    work: Callable[[Entry], Outcome]
+    folder: pathlib.Path
+    unfinished: pathlib.Path
+    failures: pathlib.Path
+
+
+def plan(args) -> Archive:
+    """Finds out what is to be done.
 
     Args:
       args: the flags of `siamfc track`, with `--manifest`; `args.words` are all its words.
 
     Returns:
-      0, 1 where a line failed, 130 after Ctrl-C, 143 after SIGTERM.
+      Archive.
 
     Raises:
-      ValueError: the manifest cannot be read.
+      ValueError: the manifest or the model cannot be read.
       OSError: the folder of the results cannot be written.
     """
-    from tqdm import tqdm
-
     from siamfc_jax import load_model
 
     load_model(args.weights)  # an error of all lines is told once
     part, parts = flags.parse_shard(args.shard, os.environ)
     entries = read_manifest(args.manifest)[part::parts]
-    folder = pathlib.Path(args.output)
-    share = f"{part}-of-{parts}"
+    folder, ending, share = pathlib.Path(args.output), ENDINGS[args.format], f"{part}-of-{parts}"
     unfinished = folder / PARTS / share
     unfinished.mkdir(parents=True, exist_ok=True)
-    ending = ENDINGS[args.format]
     waiting = [entry for entry in entries if not (folder / f"{entry.name}{ending}").exists()]
     if parts > 1:
         print(f"share {part} of {parts}: {len(entries)} lines of the manifest")
@@ -194,36 +210,78 @@ def run(args) -> int:
         print(f"{len(entries) - len(waiting)} of {len(entries)} results are there already")
     words = _shared_words(args.words)
     work = functools.partial(
-        _track, words=words, folder=folder, unfinished=unfinished, ending=ending
+        track_entry, words=words, folder=folder, unfinished=unfinished, ending=ending
     )
     failures = folder / ("failures.csv" if parts == 1 else f"failures-{share}.csv")
-    troubled: list[Outcome] = []
-    frames, code, began = 0, 0, time.perf_counter()
-    _write_failures(failures, troubled)
-    with (
-        signals.caught_signals() as caught,
-        tqdm(total=len(waiting), unit="video", disable=None) as progress,
-    ):
-        for outcome in run_side_by_side(work, waiting, args.jobs or 1, lambda: bool(caught)):
-            frames += outcome.frames
+    return Archive(len(entries), waiting, work, folder, unfinished, failures)
+
+
+def run(args) -> int:
+    """Tracks what a manifest lists and has no result yet.
+
+    Args:
+      args: the flags of `siamfc track`, with `--manifest`.
+
+    Returns:
+      0, 1 where a line failed, 130 after Ctrl-C, 143 after SIGTERM.
+
+    Raises:
+      ValueError: the manifest or the model cannot be read.
+      OSError: the folder of the results cannot be written.
+    """
+    archive = plan(args)
+    with signals.caught_signals() as caught:
+        outcomes = run_side_by_side(
+            archive.work, archive.waiting, args.jobs or 1, lambda: bool(caught)
+        )
+        code = follow(archive, outcomes)
+        return 128 + caught[0] if caught else code
+
+
+def follow(archive: Archive, outcomes: Iterable[Outcome]) -> int:
+    """Shows progress, notes what fails, and ends with a summary.
+
+    Args:
+      archive: of `plan`.
+      outcomes: of its waiting entries, as they come.
+
+    Returns:
+      0, 1 where a line failed or its video has gaps.
+    """
+    from tqdm import tqdm
+
+    troubled = _older_troubles(archive)
+    frames, count, began = 0, 0, time.perf_counter()
+    _write_failures(archive.failures, troubled)
+    with tqdm(total=len(archive.waiting), unit="video", disable=None) as progress:
+        for outcome in outcomes:
+            frames, count = frames + outcome.frames, count + 1
             if outcome.code:
-                troubled.append(outcome)
-                _write_failures(failures, troubled)
+                reason = " ".join(outcome.message.removeprefix("error: ").split())
+                troubled.append((outcome.entry.name, outcome.entry.source, reason))
+                _write_failures(archive.failures, troubled)
             progress.set_postfix(frames=frames, troubled=len(troubled))
             progress.update()
-        if caught:
-            code = 128 + caught[0]
-    seconds = time.perf_counter() - began
-    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.rmtree(archive.unfinished, ignore_errors=True)
     with contextlib.suppress(OSError):
-        (folder / PARTS).rmdir()  # unless another share is under way
-    lost = sum(outcome.code > 1 for outcome in troubled)
-    print(f"{'stopped after ' if code else ''}{frames} frames in {seconds:.0f} s; "
-          f"{lost} of {len(entries)} lines failed")  # fmt: skip
+        archive.unfinished.parent.rmdir()  # unless another share is under way
+    stopped = "stopped after " if count < len(archive.waiting) else ""
+    print(f"{stopped}{count} videos, {frames} frames in {time.perf_counter() - began:.0f} s")
     if troubled:
-        print(f"why is in {failures}; the same command tries them again")
-    print(f"results are in {folder}")
-    return code or int(bool(troubled))
+        print(f"{len(troubled)} of {archive.total} lines had trouble, see {archive.failures}; "
+              "the same command tries again what has no result")  # fmt: skip
+    print(f"results are in {archive.folder}")
+    return int(bool(troubled))
+
+
+def _older_troubles(archive):
+    """Returns lines of an earlier run on entries that have a result, which has gaps."""
+    if not archive.failures.is_file():
+        return []
+    waiting = {entry.name for entry in archive.waiting}
+    with archive.failures.open(encoding="utf-8", newline="") as file:
+        rows = [tuple(row) for row in csv.reader(file)][1:]
+    return [row for row in rows if row and row[0] not in waiting]
 
 
 def _shared_words(words):
@@ -240,8 +298,26 @@ def _shared_words(words):
     return tuple(kept)
 
 
-def _track(entry: Entry, *, words, folder, unfinished, ending) -> Outcome:
-    """Runs `siamfc track` for an entry; its result appears when it is whole."""
+def track_entry(
+    entry: Entry,
+    *,
+    words: tuple[str, ...],
+    folder: pathlib.Path,
+    unfinished: pathlib.Path,
+    ending: str,
+) -> Outcome:
+    """Runs `siamfc track` for an entry; its result appears when it is whole.
+
+    Args:
+      entry: of a manifest.
+      words: of the command, which go for every entry.
+      folder: where the result shall stand.
+      unfinished: where it stands until it is whole.
+      ending: of its name.
+
+    Returns:
+      What became of it.
+    """
     from siamfc_jax.commands import shell
 
     place = folder / f"{entry.name}{ending}"
@@ -261,19 +337,15 @@ def _track(entry: Entry, *, words, folder, unfinished, ending) -> Outcome:
     return Outcome(entry, code, int(found[1]) if found else 0, errors.getvalue().strip())
 
 
-def _write_failures(path: pathlib.Path, troubled: list[Outcome]) -> None:
-    """Writes a line for each entry without a result, or with gaps; no file where all is well."""
+def _write_failures(path, troubled):
+    """Writes a line of (name, source, reason) each; no file where all is well."""
     from siamfc_jax.files import write_whole
 
     if not troubled:
         path.unlink(missing_ok=True)
         return
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "source", "reason"])
-    for outcome in troubled:
-        reason = " ".join(outcome.message.removeprefix("error: ").split())
-        writer.writerow([outcome.entry.name, outcome.entry.source, reason])
+    csv.writer(text, lineterminator="\n").writerows([("name", "source", "reason"), *troubled])
     write_whole(path, text.getvalue())
 
 
