@@ -41,6 +41,7 @@ def main(words) -> int:
     archive.check(args)
     plan = archive.plan(args)
     ray.init(ignore_reinit_error=True, log_to_driver=False)
+    ray.data.DataContext.get_current().enable_progress_bars = False  # `follow` shows its own
     entries = ray.data.from_items(
         [{"entry": entry} for entry in plan.waiting],
         override_num_blocks=max(1, len(plan.waiting)),  # one video a task, so that none waits

@@ -128,7 +128,7 @@ def read_manifest(path: str) -> list[Entry]:
     Raises:
       ValueError: it cannot be read, a column or a cell is missing, or two results have one name.
     """
-    folder = pathlib.Path(path).parent
+    folder = pathlib.Path(path).parent.absolute()  # for processes that begin elsewhere
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -200,7 +200,11 @@ def plan(args) -> Archive:
     load_model(args.weights)  # an error of all lines is told once
     part, parts = flags.parse_shard(args.shard, os.environ)
     entries = read_manifest(args.manifest)[part::parts]
-    folder, ending, share = pathlib.Path(args.output), ENDINGS[args.format], f"{part}-of-{parts}"
+    folder, ending, share = (
+        pathlib.Path(args.output).absolute(),
+        ENDINGS[args.format],
+        f"{part}-of-{parts}",
+    )
     unfinished = folder / PARTS / share
     unfinished.mkdir(parents=True, exist_ok=True)
     waiting = [entry for entry in entries if not (folder / f"{entry.name}{ending}").exists()]
