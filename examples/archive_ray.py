@@ -1,6 +1,6 @@
 """Tracks an archive on a Ray cluster; the flags are those of `siamfc track --manifest`.
 
-    pip install 'ray[data]'
+    pip install -r requirements-ray.txt
     python examples/archive_ray.py --manifest jobs.csv --output results --jobs 2
 
 `--jobs` is the number of actors, each with one CPU (or a GPU, with `--gpus 1`). An actor
@@ -10,8 +10,6 @@ byte, and a run that was stopped goes on where it was, by either command.
 """
 
 import sys
-
-import ray
 
 from siamfc_jax.commands import archive, shell
 
@@ -38,6 +36,8 @@ def main(words) -> int:
     args = shell.make_parser(["track", *words]).parse_args(words)
     if not args.manifest:
         raise SystemExit("error: give --manifest FILE.csv and --output DIR")
+    import ray  # here, as words are checked before it
+
     archive.check(args)
     plan = archive.plan(args)
     ray.init(ignore_reinit_error=True, log_to_driver=False)
@@ -51,9 +51,7 @@ def main(words) -> int:
         fn_constructor_args=(plan.work,),
         compute=ray.data.ActorPoolStrategy(size=args.jobs or 1),
         num_cpus=1,
-        num_gpus=gpus,
-        max_restarts=-1,  # an actor that is killed begins anew, and with it the video it had
-        max_task_retries=-1,
+        num_gpus=gpus,  # Ray Data restarts an actor that is killed, and the video it had
     )
     return archive.follow(plan, (row["outcome"] for row in outcomes.iter_rows()))
 
