@@ -6,6 +6,10 @@ JAX := $(shell if nvidia-smi >/dev/null 2>&1; then echo 'jax[cuda]'; \
 	elif [ -e /dev/accel0 ] || { [ -e /dev/vfio/0 ] && env | grep -q '^TPU_'; }; \
 	then echo 'jax[tpu]'; else echo jax; fi)
 
+# A process for each core, four at most; the tests of a file stay together, as they share what is
+# slow to make.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
+
 .PHONY: help web demo page test test-long env lint types format clean contrib test-kits \
 	test-lowest test-newest test-ray speed-compare retrain-small retrain
 .DELETE_ON_ERROR:
@@ -23,7 +27,7 @@ page: $(VENV)/.page ## track on a page in the browser, with clips of yours
 	$(BIN)/python track.py --serve
 
 test: $(VENV)/.test lint ## lint, types and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-long: $(VENV)/.long ## the tests that take minutes: notebook, training killed and on two hosts
 	$(BIN)/python -m pytest -m long
@@ -32,10 +36,10 @@ test-ray: build/ray/.done ## the example for a Ray cluster, on two actors of thi
 	build/ray/bin/python -m pytest tests/test_archive_ray.py
 
 test-lowest: build/lowest/.done ## all tests with the lowest versions that requirements.txt names
-	build/lowest/bin/python -m pytest
+	build/lowest/bin/python -m pytest $(SIDE_BY_SIDE)
 
 test-newest: build/highest/.done ## all tests with the newest versions, in a new environment
-	build/highest/bin/python -m pytest
+	build/highest/bin/python -m pytest $(SIDE_BY_SIDE)
 
 env: $(VENV)/.env ## make .venv with all that the project imports
 

@@ -8,8 +8,9 @@ import tempfile
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
-    # LLVM's level 3, the default, compiles random numbers 12 times as long and runs no faster.
-    " --xla_backend_optimization_level=2"
+    # What is compiled here runs once or twice on small arrays; LLVM's level 3, the default, takes
+    # two to twelve times as long to compile it.
+    " --xla_backend_optimization_level=0"
 )
 # One folder of compiled programs for the session and the processes that it starts: most of a
 # test's time is compilation, and many tests compile the same. The user's cache stays untouched.

@@ -32,7 +32,11 @@ def main():
                 os.kill(os.getpid(), number)
 
     sys.addaudithook(watch)
+    import plain_forms
+
     import train
+
+    plain_forms.use()
 
     code = train.main(args)
     print(f"{last} operations", file=sys.stderr)

@@ -7,13 +7,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import plain_forms
 import pytest
 import tiny_networks
+from jax import lax
 
 from siamfc_jax.config import ModelConfig, TrainConfig
 from siamfc_jax.network import model
 from siamfc_jax.training import sgd
 from siamfc_jax.training.augment import Pairs
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch):
+    monkeypatch.setattr(lax, "platform_dependent", plain_forms.choose)
 
 
 def test_learning_rate_of_the_authors():
