@@ -178,8 +178,8 @@ def run_job(args, source, first, job) -> int:
             back = annotator.look_back(
                 params, open_frames, spans, config=settings, start=args.start
             )
-            for number, found in tqdm(back, unit="frame", desc="backward", disable=None):
-                behind[number] = found
+            for row in tqdm(back, unit="frame", desc="backward", disable=None):
+                behind[row.number] = row.estimates
                 if caught:
                     code, ended = 128 + caught[0], True
                     break
