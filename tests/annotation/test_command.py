@@ -9,7 +9,7 @@ import tiny_networks
 from mirrored_scene import BOX, scene
 
 import track
-from siamfc_jax.annotation import cvat
+from siamfc_jax.annotation import cvat, key_files
 from siamfc_jax.app import window
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.media import drawing
@@ -96,6 +96,21 @@ def test_cvat_goes_out_and_its_key_boxes_come_in_again(run, tmp_path):
     _, _, errors, rows = run("--box-file", tmp_path / "out.xml")
     assert [int(row["frame"]) for row in rows if row["key"] == "1"] == [1, 4], errors
     assert [int(row["frame"]) for row in rows] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.json"])
+def test_a_round_trip_keeps_key_boxes_and_ends(run, tmp_path, name):
+    words = [*ANNA, "--end", "3:anna", "--end", "6:anna"]
+    code, _, errors, _ = run(*words, boxes=name)
+    assert code == 0, errors
+    before = (tmp_path / name).read_text()
+    (tmp_path / name).rename(tmp_path / f"in-{name}")
+    code, _, errors, _ = run("--box-file", tmp_path / f"in-{name}", boxes=name)
+    assert code == 0, errors
+    assert (tmp_path / name).read_text() == before
+    found = key_files.read_keys(tmp_path / name)
+    assert [key.frame for key in found.keys] == [1, 4]
+    assert found.ends == [(3, "anna"), (6, "anna")]
 
 
 def test_a_finished_csv_begins_anew_and_says_so(run, tmp_path):
