@@ -214,10 +214,11 @@ def _told(frames, path):
 def _track(clip, run, spans, *, load, open_source):
     run.phase = "tracking"
     identities = {o.name: o.id for o in clip.project.objects}
+    landmarks: dict = {}
     behind: dict = {}  # frame -> name -> estimate of the backward pass
 
     def open_frames(start, stop):
-        return open_source(clip.path, start=start, stop=stop).frames
+        return open_source(clip.path, start=start, stop=stop, landmarks=landmarks).frames
 
     def keep(row):
         rows = []

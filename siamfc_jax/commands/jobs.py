@@ -157,13 +157,20 @@ def run_job(args, source, first, job, screen) -> int:
     settings = config.from_arguments(model.tracker_config, args)
     params = tracker.prepare(model)
 
+    landmarks: dict = {}
+
     def open_frames(start, stop):
         # On the grid of --stride, whatever part of it is asked for.
         begin = args.start + -(-(start - args.start) // args.stride) * args.stride
         if begin >= stop:
             return iter(())
         part = video.open_source(
-            args.video, start=begin, stop=stop, stride=args.stride, resize=args.resize
+            args.video,
+            start=begin,
+            stop=stop,
+            stride=args.stride,
+            resize=args.resize,
+            landmarks=landmarks,
         )
         return part.frames
 
@@ -176,7 +183,7 @@ def run_job(args, source, first, job, screen) -> int:
     seen: dict = {}
     began = time.perf_counter()
     with (
-        open_rows(args, job.names, source, first[1].shape) as write,
+        open_rows(args, job, source, first[1].shape) as write,
         caught_signals() as caught,
     ):
         try:
@@ -292,12 +299,12 @@ def spell(spans, most: int = 5) -> str:
 
 
 @contextlib.contextmanager
-def open_rows(args, names, source, shape):
+def open_rows(args, job, source, shape):
     """Opens all that the flags ask for.
 
     Args:
       args: the flags of `siamfc track`.
-      names: of all objects.
+      job: annotation.job.Job.
       source: `video.Source` that the frames are read from.
       shape: (H, W, 3) of every frame.
 
@@ -308,14 +315,17 @@ def open_rows(args, names, source, shape):
       ValueError: a place cannot be written.
     """
     from siamfc_jax.annotation import formats
+    from siamfc_jax.annotation.job import ends_by_key
     from siamfc_jax.annotation.tracks import Clip
     from siamfc_jax.media import drawing, video
 
-    colors = colors_of(names)
+    colors = colors_of(job.names)
     clip = Clip(os.path.basename(args.video.rstrip("/")), shape[1], shape[0], source.fps, ())
     with contextlib.ExitStack() as stack:
         if args.boxes:
-            writer = formats.row_writer(args.boxes, names, clip, form=args.format)
+            writer = formats.row_writer(
+                args.boxes, job.names, clip, form=args.format, ends=ends_by_key(job)
+            )
             write_boxes = stack.enter_context(writer)
         if args.output:
             encoder = video.video_writer(args.output, shape, fps=source.fps, source=source)
