@@ -335,7 +335,10 @@ def open_rows(args, job, source, shape):
             if args.boxes:
                 write_boxes(row)
             if args.output:
-                tracked, shown, in_colors = columns(row, colors)
-                write_video(drawing.draw(row.frame, *tracked, shown, colors=in_colors), row.number)
+                (boxes, confidences, lost), shown, in_colors = columns(row, colors)
+                write_video(
+                    drawing.draw(row.frame, boxes, confidences, lost, shown, colors=in_colors),
+                    row.number,
+                )
 
         yield write
