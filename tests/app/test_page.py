@@ -277,7 +277,7 @@ def test_flags_that_do_not_go_together(capsys):
     )
     assert track.main(["--box", "1,2,3,4", "--output", "out.mp4"]) == 2
     assert (
-        "error: the following arguments are required: --video; see siamfc track"
+        "error: one of the arguments --video --manifest is required; see siamfc track"
         in capsys.readouterr().err
     )
 
