@@ -18,7 +18,9 @@ import numpy as np
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-COLORS = 96  # of the GIF
+COLORS = 128  # of the GIF
+# Of boxes, tracked spans and buttons, which cover too little to get into the palette themselves.
+KEPT = (230, 159, 0, 176, 128, 17, 80, 200, 255)
 WIDTH = 720  # of the GIF in pixels
 TRACKED = 24  # pictures of tracking that stay in the GIF
 POINTER = """
@@ -61,7 +63,8 @@ class Film:
         """Writes them as an animation, all in the colours of one palette."""
         pictures, times = zip(*self.frames, strict=True)
         sheet = Image.fromarray(np.vstack([np.asarray(picture) for picture in pictures[::4]]))
-        palette = sheet.quantize(COLORS)
+        palette = sheet.quantize(COLORS - len(KEPT) // 3)
+        palette.putpalette([*palette.getpalette()[: 3 * COLORS - len(KEPT)], *KEPT])
         coded = [
             picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures
         ]
