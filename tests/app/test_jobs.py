@@ -62,7 +62,7 @@ def test_clip_that_cannot_be_opened():
 def test_frames_are_counted_where_the_video_does_not_say_how_many_there_are():
     def open_source(path, start=0):
         listed = ((n, np.zeros((4, 6, 3), np.uint8)) for n in range(start, 7))
-        return types.SimpleNamespace(frames=listed, fps=5.0, count=None)
+        return types.SimpleNamespace(frames=listed, fps=5.0, length=None)
 
     assert jobs.open_clip("folder", "clip", open_source=open_source).count == 7
 
