@@ -79,6 +79,23 @@ class Compiled(logging.Handler):
         self.count += "Finished XLA compilation" in record.getMessage()
 
 
+def draw(curve, path) -> None:
+    """Draws the memory of the process against the frame."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    axes = figure.subplots()
+    numbers, memory = np.transpose(curve)
+    axes.plot(numbers, memory, color="#1f5fa8", marker="o", ms=3)
+    axes.set(xlabel="frame", ylabel="memory of the process, MiB")
+    axes.set(xlim=(0, None), ylim=(0, 1.2 * memory.max()))
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
 def main(argv=None) -> int:
     """Runs the command; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -122,6 +139,7 @@ def main(argv=None) -> int:
           f"{compiled.count - after_first} programs compiled after the first frame")  # fmt: skip
     lines = [f"{number},{memory:.1f}" for number, memory in curve]
     (args.output / "memory.csv").write_text("frame,MiB\n" + "\n".join(lines) + "\n")
+    draw(curve, args.output / "memory.png")
     return 0
 
 

@@ -1,8 +1,12 @@
-"""Runs a job over a video: key boxes in, boxes of every frame out, in the order of frames."""
+"""Runs a job over a video: key boxes in, boxes of every frame out.
+
+The backward pass comes first and what it finds is kept, a box an object and frame. The forward
+pass joins both as it goes, so that rows come in the order of frames and no frame is held.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +46,40 @@ def forward_only(spans: list[Span]) -> list[Span]:
     return [span._replace(last=None) for span in spans if span.first is not None]
 
 
+def forward_range(spans: list[Span], count: int) -> range:
+    """Returns the frames that a forward pass through spans needs.
+
+    Args:
+      spans: of `job.spans`, all or some.
+      count: number of frames of the video.
+
+    Returns:
+      Their numbers; none where nothing is tracked forward.
+    """
+    ahead = [span for span in spans if span.first]
+    if not ahead:
+        return range(0)
+    ends = [span.last.frame if span.last else span.stop or count for span in ahead]
+    return range(min(span.first.frame for span in ahead if span.first), max(ends))
+
+
+def backward_range(spans: list[Span], start: int = 0) -> range:
+    """Returns the frames that a backward pass through spans needs.
+
+    Args:
+      spans: of `job.spans`, all or some.
+      start: number of the first frame that is read.
+
+    Returns:
+      Their numbers, ascending; none where nothing is tracked backward.
+    """
+    back = [span for span in spans if span.last]
+    if not back:
+        return range(0)
+    begins = [span.first.frame if span.first else span.stop or start for span in back]
+    return range(min(begins), 1 + max(span.last.frame for span in back if span.last))
+
+
 def look_back(
     params: dict,
     open_frames: Callable[[int, int], Iterator[tuple[int, np.ndarray]]],
@@ -49,7 +87,7 @@ def look_back(
     *,
     config: TrackerConfig,
     start: int = 0,
-) -> Iterator[tuple[int, dict[str, Estimate]]]:
+) -> Iterator[Row]:
     """Tracks backward from the last key boxes of spans; a bounded part of the video is in memory.
 
     Args:
@@ -61,24 +99,24 @@ def look_back(
       start: number of the first frame that is read.
 
     Yields:
-      (number, estimate of each object by name) of the frames of these spans, descending.
+      A row for each of the frames `backward_range`, descending.
 
     Raises:
       ValueError: the source has no such frames, or a box does not fit them.
     """
-    events = passes.backward_events(spans)
-    if not events.added:
+    events, needed = passes.backward_events(spans), backward_range(spans, start)
+    if not needed:
         return
-    begins = [span.first.frame if span.first else span.stop or start for span in spans if span.last]
-    frames = passes.reversed_frames(open_frames, min(begins), max(events.added) + 1)
+    drawn = _drawn(spans)
+    frames = passes.reversed_frames(open_frames, needed.start, needed.stop)
     count = passes.most_at_once(events, backward=True)
-    for number, _, estimates in passes.run(params, frames, events, config=config, count=count):
-        yield number, estimates
+    for number, frame, found in passes.run(params, frames, events, config=config, count=count):
+        yield Row(number, frame, found, drawn.get(number, frozenset()) & found.keys())
 
 
 def annotate(
     params: dict,
-    frames: Iterator[tuple[int, np.ndarray]],
+    frames: Iterable[tuple[int, np.ndarray]],
     spans: list[Span],
     behind: dict[int, dict[str, Estimate]],
     *,
@@ -90,9 +128,9 @@ def annotate(
 
     Args:
       params: folded network parameters, from `tracker.prepare`.
-      frames: iterator of (number, u8[H, W, 3]), ascending.
-      spans: of `job.spans`, or of `forward_only`.
-      behind: what `look_back` yields for these spans, as a dictionary; empty without it.
+      frames: (number, u8[H, W, 3]) of all frames or of those in `forward_range`, ascending.
+      spans: of `job.spans`, all or some, or of `forward_only`.
+      behind: frame -> the estimates of what `look_back` yields for these spans; empty without it.
       config: settings of the tracker.
 
     Yields:
@@ -104,10 +142,10 @@ def annotate(
     events = passes.forward_events(spans)
     under_way: dict = {}
     begins = {(span.first.frame, span.name): span for span in spans if span.first}
+    drawn = _drawn(spans)
     count = max(1, passes.most_at_once(events))
     for number, frame, ahead in passes.run(params, frames, events, config=config, count=count):
-        keys = frozenset(key.name for key in events.added.get(number, ()))
-        estimates = dict(ahead)
+        keys, estimates = drawn.get(number, frozenset()), dict(ahead)
         for name, estimate in behind.get(number, {}).items():
             if name not in ahead:
                 estimates[name] = estimate
@@ -115,10 +153,19 @@ def annotate(
                 under_way[name], estimates[name] = _join(under_way[name], number, ahead[name])
         for name in keys:
             under_way.pop(name, None)
-            span = begins[number, name]
-            if span.last and behind:
+            span = begins.get((number, name))
+            if span and span.last and behind:
                 under_way[name] = _between(number, span.last.frame, name, behind)
-        yield Row(number, frame, estimates, keys)
+        yield Row(number, frame, estimates, keys & estimates.keys())
+
+
+def _drawn(spans):
+    """Returns frame -> names of the objects that have a key box there."""
+    drawn: dict[int, frozenset[str]] = {}
+    for span in spans:
+        for key in filter(None, (span.first, span.last)):
+            drawn[key.frame] = drawn.get(key.frame, frozenset()) | {span.name}
+    return drawn
 
 
 class _Between(NamedTuple):

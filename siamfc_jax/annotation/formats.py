@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -30,7 +31,12 @@ def form_of(path, form: str | None) -> str | None:
 
 @contextlib.contextmanager
 def row_writer(
-    path, names: list[str], clip: Clip, *, form: str | None = None
+    path,
+    names: list[str],
+    clip: Clip,
+    *,
+    form: str | None = None,
+    ends: Mapping[tuple[str, int], int] = MappingProxyType({}),
 ) -> Iterator[Callable[[Row], None]]:
     """Writes the boxes of a job.
 
@@ -42,6 +48,7 @@ def row_writer(
       names: of all objects.
       clip: the video; its frames are those that are written.
       form: one of WHOLE and LINES; by default by the ending of `path`.
+      ends: of `job.ends_by_key`, for csv and json; the others lack boxes where objects are gone.
 
     Yields:
       write(row).
@@ -52,7 +59,11 @@ def row_writer(
     form = form_of(path, form)
     if form not in WHOLE:
         with box_writer(path, names, form=form, states=True, keys=True) as write_boxes:
-            yield lambda row: write_boxes(row.number, *_arrays(row, names))
+            yield lambda row: write_boxes(
+                row.number,
+                *_arrays(row, names),
+                [ends.get((name, row.number)) if name in row.keys else None for name in names],
+            )
         return
     frames = []
     marks: dict = {name: [] for name in names}

@@ -110,6 +110,22 @@ def make_job(keys: Iterable[KeyBox], ends: Iterable[End] = ()) -> Job:
     return Job(keys, ends)
 
 
+def ends_by_key(job: Job) -> dict[tuple[str, int], int]:
+    """Returns (object, frame of a key box) -> frame from which on the object is gone after it.
+
+    Args:
+      job: what a person drew.
+
+    Returns:
+      Those key boxes that an end follows before the next key box of the object.
+    """
+    return {
+        (span.name, span.first.frame): span.stop
+        for span in spans(job)
+        if span.first is not None and span.stop is not None
+    }
+
+
 def spans(job: Job, *, backward: bool = False) -> list[Span]:
     """Divides a job into spans of one object each.
 

@@ -25,13 +25,14 @@ class KeyFile(NamedTuple):
 def read_keys(path, *, start: int = 0, every: bool = False) -> KeyFile:
     """Reads the key boxes of a file.
 
-    A file of CVAT (`.xml`) says which boxes are key boxes; so does the column `key` of csv and
-    json, which `siamfc track` writes. Without it only the first box of each object counts, as
-    the others may as well have been tracked: a finished csv begins anew.
+    A file of CVAT (`.xml`) says which boxes are key boxes and where objects are gone; so do the
+    columns `key` and `gone` of csv and json, which `siamfc track` writes. Without the first
+    of them only the first box of each object counts, as the others may as well have been
+    tracked: a finished csv begins anew.
 
     Args:
       path: `.xml`, `.json` (a list of objects) or csv with a header; columns `x,y,w,h` and, if
-        you like, `frame`, `object` and `key`.
+        you like, `frame`, `object`, `key` and `gone`, the frame from which on the object is gone.
       start: first frame that is read, in which boxes without a frame lie; those before it are
         left out.
       every: whether each box is a key box, in place of these rules.
@@ -47,9 +48,10 @@ def read_keys(path, *, start: int = 0, every: bool = False) -> KeyFile:
         _, tracks, gone = cvat.read(path)
         boxes = [(KeyBox(mark.frame, track.name, mark.box), mark.key)
                  for track in tracks for mark in track.marks]  # fmt: skip
-        ends = [End(*end) for end in gone if end[0] > start]
+        ends = [End(*end) for end in gone]
     else:
-        boxes, ends = _read_table(path, start), []
+        boxes, ends = _read_table(path, start)
+    ends = [end for end in ends if end.frame > start]
     boxes = [(key, drawn) for key, drawn in boxes if key.frame >= start]
     if every:
         keys = [key for key, _ in boxes]
@@ -66,8 +68,10 @@ def read_keys(path, *, start: int = 0, every: bool = False) -> KeyFile:
 
 
 def _read_table(path, start):
-    """Returns (key box, whether a person drew it or None) of each row."""
-    return [
+    """Returns (key box, whether a person drew it or None) of each row, and the ends."""
+    rows = box_files.read_box_file(path)
+    boxes = [
         (KeyBox(start if row.frame is None else row.frame, row.object, tuple(row.box)), row.key)
-        for row in box_files.read_box_file(path)
+        for row in rows
     ]
+    return boxes, [End(row.gone, row.object) for row in rows if row.gone is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -32,12 +32,15 @@ class Events(NamedTuple):
 def forward_events(spans: list[Span]) -> Events:
     """Lists what a forward pass does: objects begin at the first key box of their spans."""
     added, removed = defaultdict(list), defaultdict(list)
+    begins = {(span.name, span.first.frame) for span in spans if span.first}
     for span in spans:
         if span.first is None:
             continue
         added[span.first.frame].append(span.first)
         if span.stop is not None:
             removed[span.stop].append(span.name)
+        elif span.last is not None and (span.name, span.last.frame) not in begins:
+            removed[span.last.frame].append(span.name)
     return Events(added, removed)
 
 
@@ -68,7 +71,7 @@ def most_at_once(events: Events, *, backward: bool = False) -> int:
 
 def run(
     params: dict,
-    frames: Iterator[tuple[int, np.ndarray]],
+    frames: Iterable[tuple[int, np.ndarray]],
     events: Events,
     *,
     config: TrackerConfig,
@@ -78,7 +81,7 @@ def run(
 
     Args:
       params: folded network parameters, from `tracker.prepare`.
-      frames: iterator of (number, u8[H, W, 3]), ascending or descending.
+      frames: (number, u8[H, W, 3]), ascending or descending.
       events: what happens in them.
       config: settings of the tracker.
       count: number of places, from `most_at_once`.

@@ -7,6 +7,7 @@ import numpy as np
 
 from siamfc_jax.annotation.annotator import Row
 from siamfc_jax.annotation.formats import row_writer
+from siamfc_jax.annotation.job import ends_by_key
 from siamfc_jax.annotation.places import Estimate
 from siamfc_jax.annotation.tracks import Clip
 from siamfc_jax.app import projects
@@ -52,7 +53,8 @@ def write(form, clip, folder):
     height, width = clip.shape[:2]
     about = Clip("video.mp4", width, height, clip.fps, tuple(range(clip.count)))
     names = [o.name for o in clip.project.objects]
-    with row_writer(path, names, about, form=form) as write_row:
+    ends = ends_by_key(projects.make_job(clip.project))
+    with row_writer(path, names, about, form=form, ends=ends) as write_row:
         for frame, shown in projects.frames(clip.project, clip.tracks, clip.count):
             estimates = {
                 s.object.name: Estimate(

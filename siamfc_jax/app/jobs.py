@@ -1,6 +1,5 @@
 """Clips that people opened, and the tracking of them in the background, one at a time."""
 
-import collections
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -10,9 +9,8 @@ import threading
 
 import numpy as np
 
+from siamfc_jax.annotation import annotator
 from siamfc_jax.annotation import job as jobs
-from siamfc_jax.annotation import passes
-from siamfc_jax.annotation.blend import blend
 from siamfc_jax.app import projects
 from siamfc_jax.app.frames import FrameReader
 from siamfc_jax.app.projects import Project, Tracks
@@ -28,7 +26,7 @@ class Run:
     Attributes:
       phase: waiting, tracking, then done, stopped or failed.
       error: why it failed.
-      done: frames that were tracked, of both passes.
+      done: frames that were tracked, of both passes, the backward one first.
       total: how many there will be.
       rows: `[object, frame, x, y, w, h, confidence, lost]` in the order in which they were found;
         a later row stands for an earlier one of the same object and frame.
@@ -216,75 +214,40 @@ def _told(frames, path):
 def _track(clip, run, spans, *, load, open_source):
     run.phase = "tracking"
     identities = {o.name: o.id for o in clip.project.objects}
+    landmarks: dict = {}
+    behind: dict = {}  # frame -> name -> estimate of the backward pass
 
     def open_frames(start, stop):
-        return open_source(clip.path, start=start, stop=stop).frames
+        return open_source(clip.path, start=start, stop=stop, landmarks=landmarks).frames
 
-    def limits(span):  # the frames that are tracked, the key boxes left out
-        start = span.first.frame + 1 if span.first else 0
-        stop = span.last.frame if span.last else span.stop or clip.count
-        return start, stop
+    def keep(row):
+        rows = []
+        known = behind.get(row.number, {})
+        for name, estimate in row.estimates.items():
+            if name in row.keys or estimate is known.get(name):
+                continue
+            box = [round(float(value), 3) for value in estimate.box]
+            rest = [round(float(estimate.confidence), 4), int(estimate.lost)]
+            rows.append([identities[name], row.number, *box, *rest])
+        for identity, number, *values in rows:
+            clip.tracks.setdefault(identity, {})[number] = values
+        run.rows += rows
+        run.done += 1
+        run.live = row.number, row.frame, rows
 
-    def row(name, number, estimate):
-        box = [round(float(value), 2) for value in estimate.box]
-        lost = int(estimate.lost)
-        return [identities[name], number, *box, round(estimate.confidence, 3), lost]
-
-    def keep(found):
-        clip.tracks.setdefault(found[0], {})[found[1]] = found[2:]
-        run.rows.append(found)
-
-    # (spans of the pass, first frame, frame after the last one)
-    ahead = [s for s in spans if s.first]
-    behind = [s for s in spans if s.last]
-    ranges = [
-        (min(s.first.frame for s in ahead), max(limits(s)[1] for s in ahead)) if ahead else (0, 0),
-        (max(min(limits(s)[0] for s in behind) - 1, 0), 1 + max(s.last.frame for s in behind))
-        if behind
-        else (0, 0),
-    ]
-    run.total = sum(stop - start for start, stop in ranges)
+    ahead = annotator.forward_range(spans, clip.count)
+    run.total = len(annotator.backward_range(spans)) + len(ahead)
     params, config = load()
-    between = collections.defaultdict(dict)  # span -> frame -> estimate of the forward pass
-    for backward, group, (start, stop) in ((False, ahead, ranges[0]), (True, behind, ranges[1])):
-        if not group:
-            continue
-        make_events = passes.backward_events if backward else passes.forward_events
-        events = make_events(group)
-        most = passes.most_at_once(events, backward=backward)
-        places = 1 << (most - 1).bit_length()  # so that few counts are compiled for
-        if backward:
-            source = passes.reversed_frames(open_frames, start, stop)
-        else:
-            source = open_frames(start, stop)
-        by_name = collections.defaultdict(list)
-        for span in group:
-            by_name[span.name].append(span)
-        back = collections.defaultdict(dict)
-        steps = passes.run(params, source, events, config=config, count=places)
-        for number, frame, estimates in steps:
-            rows = [row(name, number, estimate) for name, estimate in estimates.items()]
-            for found, (name, estimate) in zip(rows, estimates.items(), strict=True):
-                for span in by_name[name]:
-                    first, after = limits(span)
-                    if not first <= number < after:
-                        continue
-                    if not (span.first and span.last):
-                        keep(found)
-                    elif not backward:
-                        between[span][number] = estimate
-                        keep(found)
-                    else:
-                        back[span][number] = estimate
-            for span in [s for s in between if backward and s.first.frame + 1 == number]:
-                numbers = sorted(between[span].keys() & back[span].keys())
-                both = [[side[span][n] for n in numbers] for side in (between, back)]
-                for n, estimate in zip(numbers, blend(*both), strict=True):
-                    keep(row(span.name, n, estimate))
-            run.done += 1
-            run.live = number, frame, rows
-            if run.stop.is_set():
-                return
+    for row in annotator.look_back(params, open_frames, spans, config=config):
+        keep(row)
+        behind[row.number] = row.estimates
+        if run.stop.is_set():
+            return
+    frames = open_frames(ahead.start, ahead.stop) if ahead else ()
+    for row in annotator.annotate(params, frames, spans, behind, config=config):
+        keep(row)
+        if run.stop.is_set():
+            return
 
 
 def _finish(clip, run, future):

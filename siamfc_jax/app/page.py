@@ -205,7 +205,7 @@ async def save_project(request):
     if "tracks" in data:
         if jobs.active(clip):
             raise ValueError("this video is being tracked; stop that first")
-        clip.tracks = projects.read_tracks(data["tracks"], project, clip.count)
+        clip.tracks = projects.read_tracks(data["tracks"], clip.count)
     clip.project, clip.version = project, clip.version + 1
     return JSONResponse({"version": clip.version})
 

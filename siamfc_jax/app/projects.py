@@ -126,12 +126,13 @@ def write_project(project: Project) -> dict:
     }
 
 
-def read_tracks(data: Any, project: Project, count: int) -> Tracks:
-    """Checks the tracked boxes of a project file.
+def read_tracks(data: Any, count: int) -> Tracks:
+    """Checks the tracked boxes that the page sent.
+
+    Those of objects that are not in the project stay, as the page may undo their removal.
 
     Args:
       data: parsed JSON, `{"1": [[frame, x, y, w, h, confidence, lost], ...]}` by object.
-      project: which the objects are of.
       count: number of frames of the video.
 
     Returns:
@@ -140,12 +141,9 @@ def read_tracks(data: Any, project: Project, count: int) -> Tracks:
     Raises:
       ValueError: not of that form.
     """
-    known = {o.id for o in project.objects}
     tracks: dict = {}
     try:
         for identity, rows in data.items():
-            if int(identity) not in known:
-                continue
             track = tracks[int(identity)] = {}
             for frame, *values in rows:
                 x, y, w, h, confidence, lost = map(float, values)

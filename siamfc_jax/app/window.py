@@ -47,6 +47,7 @@ class Session(NamedTuple):
       tracked: number of objects under way.
       keeps: while drawing: whether the objects under way stay, too.
       is_fixed: whether the number of objects has to stay what it is.
+      is_given: whether all boxes were given before, so that none is drawn here.
       note: why the last key did nothing, or empty.
     """
 
@@ -56,6 +57,7 @@ class Session(NamedTuple):
     tracked: int = 0
     keeps: bool = False
     is_fixed: bool = False
+    is_given: bool = False
     note: str = ""
 
 
@@ -138,6 +140,8 @@ def _press_key(session, code):
         return session
     if code in SPACE:
         return session._replace(phase=Phase.PAUSE if phase is Phase.TRACK else Phase.TRACK)
+    if code in ANEW + ADD and session.is_given:
+        return session._replace(note="All boxes were given; none can be drawn here.")
     if code in ANEW:
         return session._replace(phase=Phase.DRAW, keeps=False)
     if code in ADD and session.is_fixed:
@@ -185,7 +189,7 @@ def instructions(session: Session, number: int) -> tuple[str, str]:
       number: of the frame.
     """
     drawn, tracked = len(session.drawn), session.tracked
-    while_tracking = "+ adds an object    r draws anew    q ends"
+    while_tracking = "+ adds an object    r draws anew    " * (not session.is_given) + "q ends"
     what, keys = {
         Phase.PREVIEW: ("Live picture", "Enter stops it, to draw on it    q ends"),
         Phase.DRAW: (
@@ -207,7 +211,15 @@ def enlargement(width: int) -> int:
     return max(1, -(-READABLE_WIDTH // width))
 
 
-def compose(frame, session: Session, number: int, tracked=None, names: Sequence[str] = ()):
+def compose(
+    frame,
+    session: Session,
+    number: int,
+    tracked=None,
+    names: Sequence[str] = (),
+    *,
+    colors=drawing.COLORS,
+):
     """Draws what the window shows: the frame, its boxes, and instructions beneath it.
 
     Args:
@@ -217,6 +229,7 @@ def compose(frame, session: Session, number: int, tracked=None, names: Sequence[
       tracked: (boxes f32[N, 4], confidences f32[N], lost bool[N]) of the objects under way, or
         None.
       names: N names.
+      colors: RGB of each object, in the order of names; with more objects they begin again.
 
     Returns:
       u8[F H + bar, F W, 3], where F is `enlargement(W)`.
@@ -233,7 +246,7 @@ def compose(frame, session: Session, number: int, tracked=None, names: Sequence[
     lost = np.append(lost, np.zeros(len(drawn), bool))
     factor = enlargement(frame.shape[1])
     large = cv2.resize(frame, None, fx=factor, fy=factor) if factor > 1 else frame
-    picture = drawing.draw(large, boxes * factor, confidences, lost, names)
+    picture = drawing.draw(large, boxes * factor, confidences, lost, names, colors=colors)
     bar = [_line(text, picture.shape) for text in instructions(session, number)]
     return np.vstack([picture, *bar])
 
@@ -259,17 +272,18 @@ class Window:
       session: what it remembers.
     """
 
-    def __init__(self, is_fixed: bool = False):
+    def __init__(self, is_fixed: bool = False, is_given: bool = False):
         """Opens it.
 
         Args:
           is_fixed: whether the number of objects has to stay as it was drawn first.
+          is_given: whether all boxes were given before, so that none is drawn here.
 
         Raises:
           ValueError: there is no display.
         """
         check_display()
-        self.session = Session(Phase.TRACK, is_fixed=is_fixed)
+        self.session = Session(Phase.TRACK, is_fixed=is_fixed, is_given=is_given)
         self._events: list[Event] = []
         self._shape: tuple | None = None  # of the frame that is shown
         cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
@@ -315,13 +329,31 @@ class Window:
           What to do from this frame on.
         """
         tracked = result.boxes, result.confidences, result.lost
-        self.session = self.session._replace(tracked=len(result.boxes))
-        self._show(frame, result.number, tracked, names)
-        while self.session.phase in (Phase.PAUSE, Phase.DRAW):
-            self._show(frame, result.number, tracked, names, wait=20)
+        self.look(frame, result.number, tracked, names)
         if self.session.drawn:
             self._show(frame, result.number, tracked, names)  # that it starts
         return self._take_orders()
+
+    def look(
+        self, frame, number: int, tracked, names: Sequence[str], colors=drawing.COLORS
+    ) -> bool:
+        """Shows a frame, as long as the person pauses or draws.
+
+        Args:
+          frame: u8[H, W, 3] RGB.
+          number: of the frame.
+          tracked: (boxes f32[N, 4], confidences f32[N], lost bool[N]).
+          names: of the N objects.
+          colors: RGB of each object.
+
+        Returns:
+          Whether the person wants to go on.
+        """
+        self.session = self.session._replace(tracked=len(tracked[0]))
+        self._show(frame, number, tracked, names, colors)
+        while self.session.phase in (Phase.PAUSE, Phase.DRAW):
+            self._show(frame, number, tracked, names, colors, wait=20)
+        return self.session.phase is not Phase.END
 
     def close(self) -> None:
         """Closes it."""
@@ -333,8 +365,8 @@ class Window:
         self.session = self.session._replace(drawn=(), keeps=False, note="")
         return orders
 
-    def _show(self, frame, number, tracked=None, names=(), wait=1):
-        picture = compose(frame, self.session, number, tracked, names)
+    def _show(self, frame, number, tracked=None, names=(), colors=drawing.COLORS, wait=1):
+        picture = compose(frame, self.session, number, tracked, names, colors=colors)
         if self._shape is None:
             share = min(1, *np.divide(LARGEST, picture.shape[1::-1]))
             cv2.resizeWindow(TITLE, *(round(side * share) for side in picture.shape[1::-1]))

@@ -110,7 +110,7 @@ def is_simple(args, job) -> bool:
     )
 
 
-def run_job(args, source, first, job) -> int:
+def run_job(args, source, first, job, screen) -> int:
     """Tracks what a job says.
 
     Args:
@@ -118,6 +118,7 @@ def run_job(args, source, first, job) -> int:
       source: media.video.Source, of which the first frame is taken.
       first: (number, frame) of it.
       job: annotation.job.Job.
+      screen: app.window.Window that shows it, or None.
 
     Returns:
       0, 1 where parts of the video could not be decoded, 130 after Ctrl-C, 143 after SIGTERM.
@@ -136,7 +137,7 @@ def run_job(args, source, first, job) -> int:
     from siamfc_jax.signals import caught_signals
     from siamfc_jax.tracking import tracker
 
-    flags.refuse(args, "show debug show_response", "does not go with boxes of later frames, --end, "
+    flags.refuse(args, "debug show_response", "does not go with boxes of later frames, --end, "
                  "--backward or the forms of annotation tools; leave it out")  # fmt: skip
     if args.chunk > 1:
         raise ValueError("--chunk goes with boxes of the first frame alone; leave it out")
@@ -156,21 +157,33 @@ def run_job(args, source, first, job) -> int:
     settings = config.from_arguments(model.tracker_config, args)
     params = tracker.prepare(model)
 
+    landmarks: dict = {}
+
     def open_frames(start, stop):
         # On the grid of --stride, whatever part of it is asked for.
         begin = args.start + -(-(start - args.start) // args.stride) * args.stride
         if begin >= stop:
             return iter(())
         part = video.open_source(
-            args.video, start=begin, stop=stop, stride=args.stride, resize=args.resize
+            args.video,
+            start=begin,
+            stop=stop,
+            stride=args.stride,
+            resize=args.resize,
+            landmarks=landmarks,
         )
         return part.frames
+
+    colors = colors_of(job.names)
+
+    def look(row):
+        return screen is None or screen.look(row.frame, row.number, *columns(row, colors))
 
     code, ended, count = 0, False, 0
     seen: dict = {}
     began = time.perf_counter()
     with (
-        open_rows(args, job.names, source, first[1].shape) as write,
+        open_rows(args, job, source, first[1].shape) as write,
         caught_signals() as caught,
     ):
         try:
@@ -178,10 +191,10 @@ def run_job(args, source, first, job) -> int:
             back = annotator.look_back(
                 params, open_frames, spans, config=settings, start=args.start
             )
-            for number, found in tqdm(back, unit="frame", desc="backward", disable=None):
-                behind[number] = found
-                if caught:
-                    code, ended = 128 + caught[0], True
+            for row in tqdm(back, unit="frame", desc="backward", disable=None):
+                behind[row.number] = row.estimates
+                ended = bool(caught) or not look(row)
+                if ended:
                     break
             frames = itertools.chain([first], video.read_ahead(source.frames))
             rows = annotator.annotate(params, frames, spans, behind, config=settings)
@@ -190,9 +203,9 @@ def run_job(args, source, first, job) -> int:
                     count += 1
                     note(seen, row, args.stride)
                     write(row)
-                    if caught:
-                        code = 128 + caught[0]
+                    if caught or not look(row):
                         break
+            code = 128 + caught[0] if caught else 0
         except KeyboardInterrupt:  # the second Ctrl-C, which waits for no frame
             code = 130
     rate = count / (time.perf_counter() - began)
@@ -204,6 +217,36 @@ def run_job(args, source, first, job) -> int:
         if path:
             print(f"wrote {path}")
     return code or int(bool(source.gaps))
+
+
+def colors_of(names) -> dict:
+    """Returns the colour of each object, which it has as long as it is there.
+
+    Args:
+      names: of all objects of a job.
+    """
+    from siamfc_jax.media.drawing import COLORS
+
+    return dict(zip(names, itertools.cycle(COLORS), strict=False))
+
+
+def columns(row, colors):
+    """Returns what is drawn of a row.
+
+    Args:
+      row: annotation.annotator.Row.
+      colors: of `colors_of`.
+
+    Returns:
+      ((boxes f32[N, 4], confidences f32[N], lost bool[N]), N names, N colours).
+    """
+    import numpy as np
+
+    found = row.estimates.values()
+    boxes = np.reshape([each.box for each in found], (-1, 4))
+    confidences = np.array([each.confidence for each in found], float)
+    lost = np.array([each.lost for each in found], bool)
+    return (boxes, confidences, lost), list(row.estimates), [colors[name] for name in row.estimates]
 
 
 def note(seen: dict, row, stride: int) -> None:
@@ -256,12 +299,12 @@ def spell(spans, most: int = 5) -> str:
 
 
 @contextlib.contextmanager
-def open_rows(args, names, source, shape):
+def open_rows(args, job, source, shape):
     """Opens all that the flags ask for.
 
     Args:
       args: the flags of `siamfc track`.
-      names: of all objects.
+      job: annotation.job.Job.
       source: `video.Source` that the frames are read from.
       shape: (H, W, 3) of every frame.
 
@@ -271,16 +314,18 @@ def open_rows(args, names, source, shape):
     Raises:
       ValueError: a place cannot be written.
     """
-    import numpy as np
-
     from siamfc_jax.annotation import formats
+    from siamfc_jax.annotation.job import ends_by_key
     from siamfc_jax.annotation.tracks import Clip
     from siamfc_jax.media import drawing, video
 
+    colors = colors_of(job.names)
     clip = Clip(os.path.basename(args.video.rstrip("/")), shape[1], shape[0], source.fps, ())
     with contextlib.ExitStack() as stack:
         if args.boxes:
-            writer = formats.row_writer(args.boxes, names, clip, form=args.format)
+            writer = formats.row_writer(
+                args.boxes, job.names, clip, form=args.format, ends=ends_by_key(job)
+            )
             write_boxes = stack.enter_context(writer)
         if args.output:
             encoder = video.video_writer(args.output, shape, fps=source.fps, source=source)
@@ -290,11 +335,10 @@ def open_rows(args, names, source, shape):
             if args.boxes:
                 write_boxes(row)
             if args.output:
-                frame = row.frame
-                if row.estimates:
-                    columns = zip(*row.estimates.values(), strict=True)
-                    boxes, _, confidences, lost = map(np.array, columns)
-                    frame = drawing.draw(frame, boxes, confidences, lost, list(row.estimates))
-                write_video(frame, row.number)
+                (boxes, confidences, lost), shown, in_colors = columns(row, colors)
+                write_video(
+                    drawing.draw(row.frame, boxes, confidences, lost, shown, colors=in_colors),
+                    row.number,
+                )
 
         yield write

@@ -100,7 +100,8 @@ def add_arguments(parser, words) -> None:
     flag(
         "--show",
         action="store_true",
-        help="show a window: space pauses, + adds an object, r draws anew, q ends",
+        help="show a window: space pauses, q ends; with boxes of the first frame alone, + adds an "
+        "object and r draws anew",
     )
     flag(
         "--debug",
@@ -197,14 +198,14 @@ def run(args) -> int:
     job = None if args.select else jobs.read_job(args)
     is_simple = job is None or jobs.is_simple(args, job)
     screen = None
-    if args.select or (args.show and is_simple):
-        screen = window.Window(is_fixed=bool(args.boxes or args.debug))
+    if args.select or args.show:
+        screen = window.Window(is_fixed=bool(args.boxes or args.debug), is_given=not is_simple)
     source = video.open_source(
         args.video, start=args.start, stop=args.stop, stride=args.stride, resize=args.resize
     )
     first = next(source.frames)
     if not is_simple:
-        return jobs.run_job(args, source, first, job)
+        return jobs.run_job(args, source, first, job, screen)
     drawn = None
     if screen and args.select:
         first, drawn = screen.select(first, source.frames, jobs.is_live(args.video))

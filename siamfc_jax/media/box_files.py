@@ -19,7 +19,7 @@ from typing import NamedTuple
 from siamfc_jax.media import outputs
 
 FORMS = {".csv": "csv", ".json": "json", ".txt": "otb"}
-EXPECTED = "expected columns x,y,w,h and, if you like, frame, object and key"
+EXPECTED = "expected columns x,y,w,h and, if you like, frame, object, key and gone"
 ENCODINGS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
@@ -34,7 +34,7 @@ def box_writer(path, names, *, form=None, states=False, keys=False):
 
     csv: header `frame,x,y,w,h,score`, with several objects `frame,object,x,y,w,h,score`,
     with `states` further columns `confidence,lost` (0 or 1), with `keys` always `object`, and
-    `key` (0 or 1).
+    `key` (0 or 1) and `gone` (a frame or nothing).
     json: a list of objects with `frame`, `object`, `x`, `y`, `w`, `h`, `score`,
     `confidence`, `lost`, whole after every frame. otb: `x,y,w,h` a line, 1-based. mot: the
     ten columns of MOT-challenge, frames, identities and pixels 1-based, the seventh the
@@ -47,11 +47,12 @@ def box_writer(path, names, *, form=None, states=False, keys=False):
       form: `csv`, `json`, `otb` or `mot`; by default by the ending of `path`, where
         `.txt` is otb for one object and mot for several.
       states: whether csv has confidence and lost, too.
-      keys: whether csv and json say which boxes a person drew.
+      keys: whether csv and json say which boxes a person drew, and when objects are gone.
 
     Yields:
       write(number, boxes f32[N, 4], scores f32[N], confidences f32[N], lost bool[N],
-      drawn bool[N], which only `keys` needs).
+      drawn bool[N], and ends, N numbers of the frame from which on the object is gone or None;
+      only `keys` needs the last two).
 
     Raises:
       ValueError: the place cannot be written, the ending says nothing, or several
@@ -64,21 +65,22 @@ def box_writer(path, names, *, form=None, states=False, keys=False):
         several = len(names) > 1 or keys
         if form == "csv":
             columns = ["x", "y", "w", "h", "score", *["confidence", "lost"] * states]
-            append(_csv_line(["frame", *["object"] * several, *columns, *["key"] * keys]))
+            append(_csv_line(["frame", *["object"] * several, *columns, *["key", "gone"] * keys]))
         count = 0
 
-        def write(number, boxes, scores, confidences, lost, drawn=None):
+        def write(number, boxes, scores, confidences, lost, drawn=None, ends=None):
             nonlocal count
             lines = []
             drawn = [False] * len(names) if drawn is None else drawn
-            outcomes = zip(boxes, scores, confidences, lost, drawn, strict=True)
-            for index, (box, score, confidence, gone, key) in enumerate(outcomes):
+            ends = [None] * len(names) if ends is None else ends
+            outcomes = zip(boxes, scores, confidences, lost, drawn, ends, strict=True)
+            for index, (box, score, confidence, is_lost, key, end) in enumerate(outcomes):
                 if form != "otb" and math.isnan(box[0]):
                     continue
                 x, y, w, h = (round(float(value), 3) for value in box)
                 score, confidence = round(float(score), 4), round(float(confidence), 4)
                 if form == "csv":
-                    state = [*[confidence, int(gone)] * states, *[int(key)] * keys]
+                    state = [*[confidence, int(is_lost)] * states, *[int(key), end] * keys]
                     name = [names[index]] * several
                     lines.append(_csv_line([number, *name, x, y, w, h, score, *state]))
                 elif form == "otb":
@@ -90,8 +92,8 @@ def box_writer(path, names, *, form=None, states=False, keys=False):
                 else:
                     record = {"frame": number, "object": names[index], "x": x, "y": y}
                     record |= {"w": w, "h": h, "score": None if math.isnan(score) else score}
-                    record |= {"confidence": confidence, "lost": bool(gone)}
-                    record |= {"key": bool(key)} if keys else {}
+                    record |= {"confidence": confidence, "lost": bool(is_lost)}
+                    record |= {"key": bool(key), "gone": end} if keys else {}
                     lines.append((",\n" if count + len(lines) else "[\n") + json.dumps(record))
             count += len(lines)
             append("".join(lines), end="\n]\n" if form == "json" else "")
@@ -186,12 +188,14 @@ class Row(NamedTuple):
       object: name; the number among the boxes of its frame, from 1, where the file says none.
       box: [x, y, w, h] in frame pixels, 0-based.
       key: whether a person drew it; None where the file does not say.
+      gone: number of the frame from which on the object is gone; None where the file says none.
     """
 
     frame: int | None
     object: str
     box: list[float]
     key: bool | None = None
+    gone: int | None = None
 
 
 def read_box_file(path) -> list[Row]:
@@ -241,12 +245,14 @@ def read_box_file(path) -> list[Row]:
             box = [float(record[key]) for key in "xywh"]
             key = record.get("key")
             key = None if key in (None, "") else bool(_whole_number(key))
+            gone = record.get("gone")
+            gone = None if gone in (None, "") else _whole_number(gone)
         except (KeyError, TypeError, ValueError, OverflowError):
             raise ValueError(f"{path}, box {number}: {EXPECTED}, got {_short(record)}") from None
         boxes_of[frame] += 1
         name = record.get("object")
         name = str(boxes_of[frame] if name in (None, "") else name)
-        rows.append(Row(frame, name, box, key))
+        rows.append(Row(frame, name, box, key, gone))
     if all(0 < side < 1 for row in rows for side in row.box[2:]):
         raise ValueError(
             f"{path} holds shares of the frame, such as {_short(rows[0].box)}; expected pixels"

@@ -38,6 +38,8 @@ WHITE = 203.0  # cd/m2 of white in HDR: ITU-R BT.2408, which becomes white of a 
 KNEE = 0.75  # share of that white up to which HDR light is left as it is
 HDR = {"smpte2084": 16, "arib-std-b67": 18}  # transfer functions, numbers of ITU-T H.273
 LUT_SIDE = 33  # colours an axis of the table for HDR
+SEEKABLE = "mov|matroska"  # containers whose index leads to the key frame that is asked for
+APART = 10  # frames from a landmark to the next, at least
 
 
 class Clip(NamedTuple):
@@ -167,19 +169,25 @@ def _duration(container, stream, fps):
     return container.duration / av.time_base if container.duration else None
 
 
-def decode(clip: Clip, numbers: range, gaps: list) -> Iterator[Picture]:
-    """Decodes frames; those between are decoded, too, as seeking is not exact.
+def decode(
+    clip: Clip, numbers: range, gaps: list, landmarks: dict[int, int] | None = None
+) -> Iterator[Picture]:
+    """Decodes frames; those between are decoded, too, as a number is found by counting.
 
     Args:
       clip: of `open_clip`; it is closed at the end.
       numbers: which frames.
       gaps: takes a line for each damaged part.
+      landmarks: takes number -> time stamp of key frames that are passed. Where it has one
+        before `numbers`, decoding begins there in place of at the begin of the file.
 
     Yields:
       Picture.
     """
     try:
-        for picture in _convert(_numbered(clip, gaps), numbers):
+        at = _landmark_before(clip, numbers.start, landmarks)
+        frames = _from_landmark(clip, at, gaps) if at else _numbered(clip, gaps, landmarks)
+        for picture in _convert(frames, numbers):
             if picture.number >= numbers.stop:
                 return
             if picture.number in numbers:
@@ -190,13 +198,37 @@ def decode(clip: Clip, numbers: range, gaps: list) -> Iterator[Picture]:
         _close(clip.container, clip.file)
 
 
-def _numbered(clip, gaps):
-    """Yields (number, frame of PyAV, seconds); tells what is missing, and goes on behind it."""
+def _landmark_before(clip, start, landmarks):
+    """Returns the last landmark (number, time stamp) from which frame `start` can be decoded."""
+    if not landmarks or not _has_landmarks(clip):
+        return None
+    number = max((n for n in list(landmarks) if 0 < n <= start), default=None)
+    return None if number is None else (number, landmarks[number])
+
+
+def _has_landmarks(clip):
+    return "://" not in clip.name and re.search(SEEKABLE, clip.container.format.name)
+
+
+def _numbered(clip, gaps, landmarks=None, at=None):
+    """Yields (number, frame of PyAV, seconds); tells what is missing, and goes on behind it.
+
+    With a landmark `at`, to which the container was sought, it begins there. It yields nothing
+    where the container does not lead there.
+    """
     fps = clip.fps or 1.0
     number, lost, begin = -1, False, clip.stream.start_time
     before = None if begin is None else float(begin * clip.stream.time_base) - 1 / fps
+    notes = landmarks is not None and at is None and _has_landmarks(clip)
+    latest = 0
     ends: dict = {}
     for frame in _lasting(clip, ends):
+        if at is not None:  # a key frame before it, and what is shown before it
+            if frame is None or frame.pts is None or frame.pts < at[1]:
+                continue
+            if frame.pts > at[1] or not frame.key_frame:
+                return
+            number, at = at[0] - 1, None
         corrupt = frame is None or frame.is_corrupt
         lost = lost or corrupt
         if corrupt or (lost and not frame.key_frame):
@@ -214,12 +246,35 @@ def _numbered(clip, gaps):
         number, lost = number + 1 + missing, False
         if seconds is not None:
             before = seconds
+        # Behind damage numbers are estimates, and fields of two frames are woven into one.
+        notes = notes and not (gaps or frame.interlaced_frame)
+        if notes and frame.key_frame and frame.pts is not None and number >= latest + APART:
+            landmarks[number], latest = frame.pts, number
         yield number, frame, seconds
     if number >= 0 and not _endless(clip) and (lost or _breaks_off(clip, ends)):
         when = "" if before is None else f", {before:.2f} s"
         of = f" of {clip.length}" if clip.length and clip.length > number + 1 else ""
         _tell(gaps, f"cannot decode {clip.name} beyond frame {number}{of}{when}; "
               "the file is damaged or cut off")  # fmt: skip
+
+
+def _from_landmark(clip, at, gaps):
+    """Yields what `_numbered` yields from a landmark on, else from the begin of the file."""
+    try:
+        clip.container.seek(at[1], stream=clip.stream)
+        sought = _numbered(clip, gaps, at=at)
+        first = next(sought, None)
+    except av.error.FFmpegError:
+        first = None
+    if first is not None:
+        yield first
+        yield from sought
+        return
+    whole = open_clip(clip.name)
+    try:
+        yield from _numbered(whole, gaps)
+    finally:
+        _close(whole.container, whole.file)
 
 
 def _tell(gaps, text):

@@ -56,7 +56,7 @@ class Source(NamedTuple):
     pixel_shape: fractions.Fraction | None
 
 
-def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
+def open_source(source, *, start=0, stop=None, stride=1, resize=None, landmarks=None) -> Source:
     """Opens whatever holds frames.
 
     What is damaged in a file is left out and told on stderr and in `gaps`; the numbers of the
@@ -70,6 +70,8 @@ def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
       stop: number of the frame before which to stop, None for the end.
       stride: take every stride-th frame.
       resize: `WIDTHxHEIGHT` to bring all frames to, None to leave them.
+      landmarks: a dictionary that who opens a video file several times gives each time, empty at
+        first; then what was passed once need not be decoded from the begin of the file again.
 
     Returns:
       The source. Its iterator raises ValueError where an image is damaged, a frame is of
@@ -103,7 +105,7 @@ def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
         clip = _open_clip(source)
         fps, total, voice = clip.fps, clip.length, source if clip.has_sound else None
         pixel_shape = None if size else clip.pixel_shape
-        frames = decoding.decode(clip, numbers, gaps)
+        frames = decoding.decode(clip, numbers, gaps, landmarks)
     fps = fps if 0 < fps <= 1000 else DEFAULT_FPS
     known = stop if total is None else min(total, numbers.stop)
     length = None if known is None else len(range(start, known, stride))

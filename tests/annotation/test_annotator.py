@@ -24,11 +24,16 @@ def open_frames(start=0, stop=8):
     return ((number, FRAMES[number]) for number in range(start, min(stop, 8)))
 
 
+def look_back(parts):
+    rows = annotator.look_back(PARAMS, open_frames, parts, config=CONFIG)
+    return {row.number: row.estimates for row in rows}
+
+
 def annotate(job, *, backward=False, once=False):
     parts = spans(job, backward=backward)
     if once:
         parts = annotator.forward_only(parts)
-    behind = dict(annotator.look_back(PARAMS, open_frames, parts, config=CONFIG))
+    behind = look_back(parts)
     return list(annotator.annotate(PARAMS, open_frames(), parts, behind, config=CONFIG))
 
 
@@ -60,7 +65,7 @@ def test_boxes_near_a_key_box_are_near_what_its_pass_found():
 def test_rows_are_what_blend_gives():
     wrong = tuple(np.add(true_box(6), [20, 20, 0, 0]).tolist())
     parts = spans(make_job([KeyBox(0, "a", true_box(0)), KeyBox(6, "a", wrong)]))
-    behind = dict(annotator.look_back(PARAMS, open_frames, parts, config=CONFIG))
+    behind = look_back(parts)
     alone = list(annotator.annotate(PARAMS, open_frames(), parts, {}, config=CONFIG))
     rows = list(annotator.annotate(PARAMS, open_frames(), parts, behind, config=CONFIG))
     wanted = blend(
@@ -91,3 +96,28 @@ def test_the_places_needed_are_those_at_once(monkeypatch):
     keys = [KeyBox(0, "a", true_box(0)), KeyBox(4, "b", true_box(4))]
     annotate(make_job(keys, [End(4, "a")]))
     assert counts == [1]
+
+
+def test_a_part_of_a_job_gives_what_the_whole_gives():
+    keys = [KeyBox(n, "a", true_box(n)) for n in (1, 4, 6)]
+    parts = spans(make_job(keys), backward=True)
+    whole = annotate(make_job(keys), backward=True)
+    for part in parts:
+        behind = look_back([part])
+        needed = annotator.forward_range([part], len(FRAMES))
+        frames = open_frames(needed.start, needed.stop)
+        rows = list(annotator.annotate(PARAMS, frames, [part], behind, config=CONFIG))
+        assert [row.number for row in rows] == list(needed)
+        for row in rows:
+            np.testing.assert_array_equal(
+                row.estimates["a"].box, whole[row.number].estimates["a"].box
+            )
+    # The first one goes back from the first key box to the beginning, and nowhere else.
+    assert list(annotator.forward_range(parts[:1], 8)) == []
+    assert list(annotator.backward_range(parts[:1])) == [0, 1]
+
+
+def test_a_part_ends_at_its_last_key_box():
+    first, _ = spans(make_job([KeyBox(1, "a", true_box(1)), KeyBox(4, "a", true_box(4))]))
+    rows = list(annotator.annotate(PARAMS, open_frames(), [first], {}, config=CONFIG))
+    assert [row.number for row in rows if row.estimates] == [1, 2, 3]

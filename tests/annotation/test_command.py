@@ -9,8 +9,10 @@ import tiny_networks
 from mirrored_scene import BOX, scene
 
 import track
-from siamfc_jax.annotation import cvat
+from siamfc_jax.annotation import cvat, key_files
+from siamfc_jax.app import window
 from siamfc_jax.config import TrackerConfig
+from siamfc_jax.media import drawing
 from siamfc_jax.network.saved_models import Model, save_model
 
 COUNT = 8
@@ -96,6 +98,21 @@ def test_cvat_goes_out_and_its_key_boxes_come_in_again(run, tmp_path):
     assert [int(row["frame"]) for row in rows] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.json"])
+def test_a_round_trip_keeps_key_boxes_and_ends(run, tmp_path, name):
+    words = [*ANNA, "--end", "3:anna", "--end", "6:anna"]
+    code, _, errors, _ = run(*words, boxes=name)
+    assert code == 0, errors
+    before = (tmp_path / name).read_text()
+    (tmp_path / name).rename(tmp_path / f"in-{name}")
+    code, _, errors, _ = run("--box-file", tmp_path / f"in-{name}", boxes=name)
+    assert code == 0, errors
+    assert (tmp_path / name).read_text() == before
+    found = key_files.read_keys(tmp_path / name)
+    assert [key.frame for key in found.keys] == [1, 4]
+    assert found.ends == [(3, "anna"), (6, "anna")]
+
+
 def test_a_finished_csv_begins_anew_and_says_so(run, tmp_path):
     lines = ["frame,object,x,y,w,h"]
     lines += [f"{n},a," + ",".join(map(str, true_box(n))) for n in range(2, 6)]
@@ -105,6 +122,63 @@ def test_a_finished_csv_begins_anew_and_says_so(run, tmp_path):
     assert "1 key boxes; the other 3 boxes are not used, give --key-frames" in errors
     _, output, errors, rows = run("--box-file", tmp_path / "in.csv", "--key-frames")
     assert "a: frames 2-7, 4 key boxes" in output
+
+
+class Screen:
+    """A window in which a person presses q after some frames."""
+
+    def __init__(self, patience=99):
+        self.patience, self.seen = patience, []
+
+    def __call__(self, *, is_fixed, is_given):
+        assert is_given
+        return self
+
+    def look(self, frame, number, tracked, names, colors):
+        assert frame.shape == scene().shape
+        self.seen.append((number, tracked[0], dict(zip(names, colors, strict=True))))
+        return len(self.seen) < self.patience
+
+
+def test_show_tells_what_both_passes_see(run, monkeypatch):
+    monkeypatch.setattr(window, "Window", screen := Screen())
+    code, _, errors, _ = run(*ANNA, "--show")
+    assert code == 0, errors
+    assert [number for number, *_ in screen.seen] == [4, 3, 2, 1, *range(COUNT)]
+    for number, boxes, _ in screen.seen:
+        for box in boxes:
+            np.testing.assert_allclose(box, true_box(number), atol=0.6)
+
+
+def test_q_ends_and_keeps_what_was_written(run, monkeypatch):
+    # Four frames of the backward pass, then 0 to 2 forward.
+    monkeypatch.setattr(window, "Window", Screen(patience=7))
+    code, output, errors, rows = run(*ANNA, "--show")
+    assert code == 0, errors
+    assert [row["frame"] for row in rows] == ["1", "2"]
+    assert output.startswith("3 frames")
+    monkeypatch.setattr(window, "Window", Screen(patience=2))
+    code, output, errors, rows = run(*ANNA, "--show")
+    assert code == 0, errors
+    assert rows == [] and output.startswith("0 frames")
+
+
+def test_an_object_keeps_its_colour_when_another_has_gone(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(window, "Window", screen := Screen())
+    drawn, draw = [], drawing.draw
+
+    def spy(frame, boxes, confidences, lost, names, *, colors):
+        drawn.append(dict(zip(names, colors, strict=True)))
+        return draw(frame, boxes, confidences, lost, names, colors=colors)
+
+    monkeypatch.setattr(drawing, "draw", spy)
+    words = ["--box", word(0), "--box", word(3), "--name", "a", "--name", "b", "--end", "3:a"]
+    code, _, errors, _ = run(*words, "--output", tmp_path / "out.mp4", "--show")
+    assert code == 0, errors
+    orange, blue = drawing.COLORS[:2]
+    wanted = [{"a": orange}] * 3 + [{"b": blue}] * (COUNT - 3)
+    assert drawn == wanted
+    assert [colors for *_, colors in screen.seen] == wanted
 
 
 def test_yolo_is_a_folder(run, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from siamfc_jax.annotation import coco, cvat, formats, key_files, label_studio, yolo
 from siamfc_jax.annotation.annotator import Row
+from siamfc_jax.annotation.job import End
 from siamfc_jax.annotation.places import Estimate
 from siamfc_jax.annotation.tracks import Clip, Mark, Track, pieces
 
@@ -147,17 +148,17 @@ ROWS = [
 
 
 def write_rows(path, form=None):
-    with formats.row_writer(path, ["a", "b"], CLIP, form=form) as write:
+    with formats.row_writer(path, ["a", "b"], CLIP, form=form, ends={("a", 4): 6}) as write:
         for row in ROWS:
             write(row)
     return path
 
 
-def test_csv_and_json_say_who_drew_a_box(tmp_path):
+def test_csv_and_json_say_who_drew_a_box_and_where_an_object_ends(tmp_path):
     assert write_rows(tmp_path / "a.csv").read_text() == (
-        "frame,object,x,y,w,h,score,confidence,lost,key\n"
-        "4,a,1.0,2.0,3.0,4.0,nan,1.0,0,1\n"
-        "5,a,2.0,2.0,3.0,4.0,0.5,0.25,1,0\n5,b,9.0,9.0,5.0,5.0,nan,1.0,0,1\n"
+        "frame,object,x,y,w,h,score,confidence,lost,key,gone\n"
+        "4,a,1.0,2.0,3.0,4.0,nan,1.0,0,1,6\n"
+        "5,a,2.0,2.0,3.0,4.0,0.5,0.25,1,0,\n5,b,9.0,9.0,5.0,5.0,nan,1.0,0,1,\n"
     )
     for name in ("a.csv", "b.json"):
         found = key_files.read_keys(write_rows(tmp_path / name))
@@ -165,6 +166,19 @@ def test_csv_and_json_say_who_drew_a_box(tmp_path):
             (4, "a", (1, 2, 3, 4)), (5, "b", (9, 9, 5, 5)),
         ]  # fmt: skip
         assert found.unused == 1
+        assert found.ends == [End(6, "a")]
+
+
+def test_ends_by_hand(tmp_path):
+    # Without the column `key` the first box of each object counts, and each end.
+    text = "frame,object,x,y,w,h,gone\n3,a,1,2,3,4,8\n3,b,1,2,3,4,\n"
+    (tmp_path / "a.csv").write_text(text)
+    found = key_files.read_keys(tmp_path / "a.csv")
+    assert [(key.frame, key.name) for key in found.keys] == [(3, "a"), (3, "b")]
+    assert found.ends == [End(8, "a")]
+    (tmp_path / "a.csv").write_text(text.replace("8", "soon"))
+    with pytest.raises(ValueError, match=r"box 1: expected columns .* key and gone, got"):
+        key_files.read_keys(tmp_path / "a.csv")
 
 
 def test_mot_leaves_out_who_is_gone(tmp_path):

@@ -1,12 +1,21 @@
 """The queue of clips; test_page.py really tracks."""
 
 import concurrent.futures
+import csv
 import types
 
+import cv2
+import mirrored_scene
 import numpy as np
 import pytest
+import tiny_networks
 
-from siamfc_jax.app import frames, jobs
+import track
+from siamfc_jax.app import exports, frames, jobs, projects
+from siamfc_jax.config import TrackerConfig
+from siamfc_jax.media import video
+from siamfc_jax.network.saved_models import Model, load_model, save_model
+from siamfc_jax.tracking import tracker
 
 
 class Worker:
@@ -53,7 +62,7 @@ def test_clip_that_cannot_be_opened():
 def test_frames_are_counted_where_the_video_does_not_say_how_many_there_are():
     def open_source(path, start=0):
         listed = ((n, np.zeros((4, 6, 3), np.uint8)) for n in range(start, 7))
-        return types.SimpleNamespace(frames=listed, fps=5.0, count=None)
+        return types.SimpleNamespace(frames=listed, fps=5.0, length=None)
 
     assert jobs.open_clip("folder", "clip", open_source=open_source).count == 7
 
@@ -74,3 +83,54 @@ def test_any_frame_by_its_number(monkeypatch):
     with pytest.raises(ValueError, match="the video has no frame 200"):
         reader.jpeg(200)
     assert reader.jpeg(1) == plain[1]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Images of a scene that moves, and a network that sees pixels."""
+    root = tmp_path_factory.mktemp("scenes")
+    (root / "images").mkdir()
+    for number in range(8):
+        frame = np.asarray(mirrored_scene.scene(8 * number, -8 * number, noise=20))
+        cv2.imwrite(str(root / "images" / f"{number}.png"), frame[..., ::-1])
+    settings = TrackerConfig(num_scales=1, window_influence=0.0)
+    save_model(root / "model", Model(tiny_networks.pixels(170.0), tiny_networks.CONFIG, settings))
+    return root
+
+
+def test_page_and_command_give_equal_boxes(scenes, tmp_path):
+    def box(number, aside=0):
+        return (mirrored_scene.BOX + [8 * number + aside, -8 * number, 0, 0]).tolist()
+
+    drawn = {(1, 1): box(1), (1, 5): box(5, 6)}
+    anna = projects.Object(1, "anna", "#ff0000", False)
+    project = projects.Project((anna,), drawn, frozenset({(1, 7)}))
+    one = jobs.open_clip(tmp_path, str(scenes / "images"), open_source=video.open_source)
+    one.project = project
+    model = load_model(scenes / "model")
+
+    def load():
+        return tracker.prepare(model), model.tracker_config
+
+    with concurrent.futures.ThreadPoolExecutor(1) as worker:
+        parts = jobs.choose_spans(project, {"direction": "all", "backward": True})
+        jobs.begin(worker, one, parts, [one], load=load, open_source=video.open_source)
+    assert (one.run.phase, one.run.error) == ("done", "")
+    assert one.run.done == one.run.total
+    by_page = read_csv(exports.write("csv", one, tmp_path))
+
+    words = ["--video", scenes / "images", "--weights", scenes / "model", "--backward"]
+    for (_, frame), numbers in drawn.items():
+        words += [f"--box={frame}:{','.join(map(str, numbers))}", "--name", "anna"]
+    words += ["--end", "7:anna", "--boxes", tmp_path / "command.csv"]
+    assert track.main([str(word) for word in words]) == 0
+    by_command = read_csv(tmp_path / "command.csv")
+    assert list(by_page) == [(str(n), "anna") for n in range(7)]
+    assert by_page == by_command
+
+
+def read_csv(path):
+    """Returns (frame, object) -> box, confidence, lost, key of a csv."""
+    rows = csv.DictReader(path.read_text().splitlines())
+    fields = ("x", "y", "w", "h", "confidence", "lost", "key")
+    return {(row["frame"], row["object"]): [float(row[name]) for name in fields] for row in rows}

@@ -277,7 +277,7 @@ def test_flags_that_do_not_go_together(capsys):
     )
     assert track.main(["--box", "1,2,3,4", "--output", "out.mp4"]) == 2
     assert (
-        "error: the following arguments are required: --video; see siamfc track"
+        "error: one of the arguments --video --manifest is required; see siamfc track"
         in capsys.readouterr().err
     )
 
@@ -490,6 +490,20 @@ def test_annotation_by_keys(tab):
     tab.keyboard.press("t")
     tab.locator("#timeline .tracked, #timeline .lost").nth(1).wait_for()
     tab.locator("#running").wait_for(state="hidden")
+
+    # One step takes the run back, on the server as well, and one brings it again.
+    exported = "fetch(`clips/${location.hash.slice(1, 17)}/exports/csv`).then((it) => it.text())"
+    whole = tab.evaluate(exported)
+    assert len(whole.splitlines()) == 1 + COUNT
+    with tab.expect_response("**/project"):
+        tab.keyboard.press("Control+z")
+    assert tab.locator("#timeline .tracked, #timeline .lost").count() == 0
+    assert tab.locator("#timeline .key").count() == 2
+    assert len(tab.evaluate(exported).splitlines()) == 3
+    with tab.expect_response("**/project"):
+        tab.keyboard.press("Control+Shift+z")
+    tab.locator("#timeline .tracked, #timeline .lost").nth(1).wait_for()
+    assert tab.evaluate(exported) == whole
     tab.keyboard.press("Delete")
     tab.locator("#timeline .key").nth(1).wait_for(state="detached")
 

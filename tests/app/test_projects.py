@@ -33,8 +33,8 @@ def test_a_project_comes_back():
     assert [o.name for o in project.objects] == ["car", "dog"]
     assert project.keys[1, 8] == [30, 15, 24, 20]
     assert read(projects.write_project(project)) == project
-    tracks = projects.read_tracks(ROWS, project, COUNT)
-    assert projects.write_tracks(tracks) == {1: ROWS["1"]}
+    tracks = projects.read_tracks(ROWS, COUNT)
+    assert projects.write_tracks(tracks) == {int(o): rows for o, rows in ROWS.items()}
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ def test_bad_projects(path, value, message):
 )
 def test_bad_tracks(row):
     with pytest.raises(ValueError, match="tracked boxes are frame, x, y, w, h, confidence"):
-        projects.read_tracks({"1": [row]}, read(), COUNT)
+        projects.read_tracks({"1": [row]}, COUNT)
 
 
 def test_a_key_box_stands_above_a_tracked_one_and_an_end_hides_what_follows():
-    tracks = projects.read_tracks(ROWS, read(), COUNT)
+    tracks = projects.read_tracks(ROWS, COUNT)
     seen = {
         frame: [(s.object.id, s.box[0], s.key) for s in shown]
         for frame, shown in projects.frames(read(), tracks, COUNT)
@@ -113,15 +113,15 @@ def test_nothing_to_track():
 
 def test_exports(tmp_path):
     clip = jobs.Clip(tmp_path, "", SHAPE, COUNT, 10.0, None, project=read())
-    clip.tracks = projects.read_tracks(ROWS, clip.project, COUNT)
+    clip.tracks = projects.read_tracks(ROWS, COUNT)
     paths = {form: exports.write(form, clip, tmp_path) for form in exports.FORMS}
     assert all(path.stat().st_size for path in paths.values())
     records = json.loads(paths["json"].read_text())
     assert records[:2] == [
         {"frame": 0, "object": "dog", "x": 1, "y": 2, "w": 3, "h": 4}
-        | {"score": None, "confidence": 1, "lost": False, "key": True},
+        | {"score": None, "confidence": 1, "lost": False, "key": True, "gone": None},
         {"frame": 2, "object": "car", "x": 20, "y": 15, "w": 24, "h": 20}
-        | {"score": None, "confidence": 1, "lost": False, "key": True},
+        | {"score": None, "confidence": 1, "lost": False, "key": True, "gone": 5},
     ]
     with paths["csv"].open() as file:
         rows = list(csv.DictReader(file))

@@ -82,6 +82,19 @@ def test_the_number_of_objects_stays_where_files_hold_them():
     assert after(one, *drag(20, 0, 29, 9), ENTER).phase is Phase.TRACK
 
 
+def test_nothing_is_drawn_where_all_boxes_were_given():
+    session = Session(Phase.TRACK, tracked=2, is_given=True)
+    for key in (PLUS, ANEW):
+        refused = react(session, key)
+        assert refused.phase is Phase.TRACK
+        assert "All boxes were given" in window.instructions(refused, 0)[0]
+    keys = window.instructions(session, 0)[1]
+    assert "Space pauses" in keys and "q ends" in keys
+    assert "adds" not in keys and "anew" not in keys
+    assert react(session, SPACE).phase is Phase.PAUSE
+    assert react(session, QUIT).phase is Phase.END
+
+
 def test_everything_ends_by_q_escape_or_closing():
     for phase in Phase:
         for event in (QUIT, ESCAPE, Closed()):

@@ -139,7 +139,7 @@ def test_tables_that_other_programs_saved(tmp_path, data):
 def test_json_with_a_mark(tmp_path):
     (tmp_path / "a.json").write_text('[{"frame": 3, "x": 1, "y": 2, "w": 3, "h": 4}]', "utf-8-sig")
     (row,) = box_files.read_box_file(tmp_path / "a.json")
-    assert row == (3, "1", [1, 2, 3, 4], None)
+    assert row == (3, "1", [1, 2, 3, 4], None, None)
 
 
 def test_own_text_is_read_again(tmp_path):
@@ -162,10 +162,10 @@ def test_text_of_others(tmp_path):
     ]
     (tmp_path / "gt.txt").write_text("7,3,11,21,30,40,1,1,0.5\n")  # MOT17's gt.txt
     (row,) = box_files.read_box_file(tmp_path / "gt.txt")
-    assert row == (6, "3", [10, 20, 30, 40], None)
+    assert row == (6, "3", [10, 20, 30, 40], None, None)
     (tmp_path / "gt.txt").write_text("1,0,11,21,30,40,1,person,1\n")  # of an older CVAT
     (row,) = box_files.read_box_file(tmp_path / "gt.txt")
-    assert row == (0, "0", [10, 20, 30, 40], None)
+    assert row == (0, "0", [10, 20, 30, 40], None, None)
     line = "1,-1,11,21,30,40,.9,-1,-1,-1\n"  # detections, which have no identity
     (tmp_path / "det.txt").write_text(line + line + line.replace("1,", "2,", 1))
     rows = box_files.read_box_file(tmp_path / "det.txt")

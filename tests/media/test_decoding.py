@@ -87,8 +87,19 @@ def read(path, **settings):
     return list(numbers), np.stack(frames), opened
 
 
+def check_landmarks(path, frames, monkeypatch):
+    """Reads parts of a video again from key frames that were passed: they must be the same."""
+    monkeypatch.setattr(decoding, "APART", 1)
+    landmarks = {}
+    read(path, landmarks=landmarks)
+    for start in {1, len(frames) // 2, len(frames) - 1}:
+        numbers, part, _ = read(path, start=start, landmarks=landmarks)
+        assert numbers == list(range(start, len(frames)))
+        np.testing.assert_array_equal(part, frames[start:])
+
+
 @pytest.mark.parametrize("name", KINDS)
-def test_frames_are_those_of_ffmpeg(tmp_path, name, capfd):
+def test_frames_are_those_of_ffmpeg(tmp_path, name, capfd, monkeypatch):
     words, count = KINDS[name]
     ffmpeg(*words, tmp_path / name)
     filters = ["-vf", "yadif=deint=interlaced"] if "interlaced" in name else []
@@ -102,6 +113,34 @@ def test_frames_are_those_of_ffmpeg(tmp_path, name, capfd):
     assert frames[..., 1].std() > 20  # a picture
     assert not opened.gaps and not capfd.readouterr().err
     assert opened.length == count or not name.endswith((".mp4", ".webm", ".ts", ".mov"))
+    check_landmarks(tmp_path / name, frames, monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_what_was_passed_is_not_decoded_again(tmp_path, name, monkeypatch):
+    # Open groups: frames shown before a key frame come after it in the file.
+    open_groups = ["-x264-params", "open-gop=1:bframes=3:keyint=6:min-keyint=6:scenecut=0"]
+    ffmpeg(*SCENE, *X264[:-2], *open_groups, tmp_path / name)
+    _, frames, _ = read(tmp_path / name)
+    check_landmarks(tmp_path / name, frames, monkeypatch)
+    decoded, inner = [], decoding._frames
+
+    def spy(*args):
+        for frame in inner(*args):
+            decoded.append(frame)
+            yield frame
+
+    monkeypatch.setattr(decoding, "_frames", spy)
+    landmarks = {}
+    read(tmp_path / name, landmarks=landmarks)
+    assert len(decoded) == COUNT and landmarks
+    decoded.clear()
+    _, (last,), _ = read(tmp_path / name, start=COUNT - 1, landmarks=landmarks)
+    assert len(decoded) < COUNT
+    np.testing.assert_array_equal(last, frames[-1])
+    # A landmark that is none leads nowhere, so the file is counted from its begin.
+    _, part, _ = read(tmp_path / name, start=9, landmarks={8: landmarks[max(landmarks)] + 1})
+    np.testing.assert_array_equal(part, frames[9:])
 
 
 @pytest.mark.parametrize(
@@ -138,7 +177,7 @@ def test_of_several_videos_the_one_that_ffmpeg_takes(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "a.mkv")[1], frames)
 
 
-def test_edit_list_is_obeyed(tmp_path, capfd):
+def test_edit_list_is_obeyed(tmp_path, capfd, monkeypatch):
     ffmpeg(*SCENE, *X264, tmp_path / "a.mp4")
     ffmpeg("-ss", 0.25, "-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "b.mp4")
     numbers, frames, _ = read(tmp_path / "b.mp4")
@@ -147,6 +186,7 @@ def test_edit_list_is_obeyed(tmp_path, capfd):
     np.testing.assert_array_equal(frames, truth)
     assert numbers == list(range(len(truth)))
     assert not capfd.readouterr().err
+    check_landmarks(tmp_path / "b.mp4", frames, monkeypatch)
 
 
 def test_avi_without_index(tmp_path, capfd):

@@ -10,6 +10,10 @@ const numbers = (record) => Object.keys(record ?? {}).map(Number).sort((a, b) =>
 export const keyFrames = (drawing, id) => numbers(drawing.keys[id]);
 export const endFrames = (drawing, id) => numbers(drawing.ends[id]);
 
+/** Copies tracks; their rows, which nobody changes, are shared. */
+export const copyTracks = (tracks) =>
+  Object.fromEntries(Object.entries(tracks).map(([id, rows]) => [id, rows.slice()]));
+
 /** Tells whether an object has ended before a frame and has no key box since. */
 function isGone(drawing, id, frame) {
   const end = endFrames(drawing, id).findLast((number) => number <= frame);

@@ -11,7 +11,7 @@ const $ = (id) => document.getElementById(id);
 let clip = null;       // what the server knows of the video
 let drawing = annotation.emptyDrawing();
 let tracks = {};
-let undone = [], done = [];  // drawings
+let undone = [], done = [];  // {drawing, tracks}; a run changes a copy of the tracks before it
 let frame = 0;         // that is to be shown
 let shown = -1;        // that is shown
 let selected = null;   // identity of an object
@@ -20,6 +20,7 @@ let live = null;       // {frame, rows} while a frame comes from the tracker
 let running = false;
 let pending = null;    // a project that waits for its video
 let version = 0, unsaved = false, saving = null;
+let savedTracks = tracks;  // those that the server has
 
 // ---- messages
 
@@ -85,6 +86,7 @@ async function openFiles(files) {
 async function show(opened) {
   clip = opened;
   [drawing, tracks] = [annotation.fromProject(clip.project), annotation.fromRows(clip.tracks)];
+  savedTracks = tracks;
   version = clip.version;
   [done, undone, unsaved, live, armed] = [[], [], false, null, false];
   selected = drawing.objects[0]?.id ?? null;
@@ -209,10 +211,14 @@ function edit(change) {
   if (!$("error").dataset.lost) fail(null);
   const copy = structuredClone(drawing);
   change(copy);
-  done.push(drawing);
-  undone = [];
+  remember();
   drawing = copy;
   changed();
+}
+
+function remember() {
+  done.push({drawing, tracks});
+  undone = [];
 }
 
 function changed() {
@@ -223,24 +229,24 @@ function changed() {
   changed.timer = setTimeout(() => save().catch(() => {}), 250);
 }
 
-function undo() {
-  if (!done.length) return;
-  undone.push(drawing);
-  drawing = done.pop();
+/** Tells whether the last of a list of states may come back; no tracks do while they grow. */
+const mayReturn = (states) => states.length > 0 && !(running && states.at(-1).tracks !== tracks);
+
+function exchange(from, to) {
+  if (!mayReturn(from)) return;
+  to.push({drawing, tracks});
+  ({drawing, tracks} = from.pop());
   changed();
 }
-function redo() {
-  if (!undone.length) return;
-  done.push(drawing);
-  drawing = undone.pop();
-  changed();
-}
+const undo = () => exchange(done, undone);
+const redo = () => exchange(undone, done);
 
 const find = (id, where = drawing) => where.objects.find((object) => object.id === id);
 const size = () => [clip.width, clip.height];
 
 function newObject() {
-  const used = [drawing, ...done, ...undone].flatMap((one) => one.objects.map(({id}) => id));
+  const drawings = [drawing, ...[...done, ...undone].map((state) => state.drawing)];
+  const used = drawings.flatMap((one) => one.objects.map(({id}) => id));
   const id = Math.max(0, ...used, ...Object.keys(tracks).map(Number)) + 1;
   const free = clip.colors.filter((color) => !drawing.objects.some((one) => one.color === color));
   const color = free[0] ?? clip.colors[drawing.objects.length % clip.colors.length];
@@ -317,10 +323,13 @@ async function save() {
   while (saving) await saving.catch(() => {});
   if (!unsaved || !clip) return;
   unsaved = false;
-  const body = JSON.stringify({version, ...annotation.toProject(drawing)});
+  const sent = tracks;
+  const news = sent === savedTracks ? {} : {tracks: annotation.toRows(sent)};
+  const body = JSON.stringify({version, ...annotation.toProject(drawing), ...news});
   saving = call("PUT", `clips/${clip.id}/project`, body);
   try {
     ({version} = await saving);
+    if (news.tracks) savedTracks = sent;
     if ($("error").dataset.lost) { delete $("error").dataset.lost; fail(null); }
     $("saved").textContent = "";
   } catch (error) {
@@ -388,10 +397,9 @@ async function adopt(data) {
   const {objects, keys, ends} = data;
   const body = JSON.stringify({version, objects, keys, ends, tracks: data.tracks});
   ({version} = await call("PUT", `clips/${clip.id}/project`, body));
-  done.push(drawing);
-  undone = [];
+  remember();
   drawing = annotation.fromProject(data);
-  tracks = annotation.fromRows(data.tracks);
+  savedTracks = tracks = annotation.fromRows(data.tracks);
   selected = drawing.objects[0]?.id ?? null;
   useSettings(data.settings);
   render();
@@ -435,6 +443,8 @@ async function track(direction) {
   const {scales, ...rest} = settings();
   await call("PUT", `clips/${clip.id}/run`, JSON.stringify(
     {...rest, scales: scales ? Number(scales) : null, direction, frame: at, objects: [selected]}));
+  remember();  // one step of undo brings back the boxes before
+  savedTracks = tracks = annotation.copyTracks(tracks);
   await watch();
 }
 
@@ -547,8 +557,8 @@ function render() {
   timeline.show({drawing, tracks, count: clip.count, frame, selected});
   renderObjects();
   renderSelected();
-  $("undo").disabled = !done.length;
-  $("redo").disabled = !undone.length;
+  $("undo").disabled = !mayReturn(done);
+  $("redo").disabled = !mayReturn(undone);
   const keys = Object.values(drawing.keys).flatMap((frames) => Object.keys(frames)).length;
   $("running").hidden = !running;
   $("trackall").disabled = running || !keys;
