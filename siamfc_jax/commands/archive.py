@@ -186,7 +186,7 @@ def plan(args) -> Archive:
     """Finds out what is to be done.
 
     Args:
-      args: the flags of `siamfc track`, with `--manifest`; `args.words` are all its words.
+      args: the flags of `siamfc track`, with `--manifest`, from `shell.make_parser`.
 
     Returns:
       Archive.
@@ -213,9 +213,8 @@ def plan(args) -> Archive:
     if len(waiting) < len(entries):
         print(f"{len(entries) - len(waiting)} of {len(entries)} results are there already")
     words = _shared_words(args.words)
-    work = functools.partial(
-        track_entry, words=words, folder=folder, unfinished=unfinished, ending=ending
-    )
+    places: dict = {"folder": folder, "unfinished": unfinished, "ending": ending}
+    work = functools.partial(track_entry, main=args.main, words=words, **places)
     failures = folder / ("failures.csv" if parts == 1 else f"failures-{share}.csv")
     return Archive(len(entries), waiting, work, folder, unfinished, failures)
 
@@ -305,6 +304,7 @@ def _shared_words(words):
 def track_entry(
     entry: Entry,
     *,
+    main: Callable[[list[str]], int],
     words: tuple[str, ...],
     folder: pathlib.Path,
     unfinished: pathlib.Path,
@@ -314,6 +314,7 @@ def track_entry(
 
     Args:
       entry: of a manifest.
+      main: runs a command, as `shell.main` does.
       words: of the command, which go for every entry.
       folder: where the result shall stand.
       unfinished: where it stands until it is whole.
@@ -322,8 +323,6 @@ def track_entry(
     Returns:
       What became of it.
     """
-    from siamfc_jax.commands import shell
-
     place = folder / f"{entry.name}{ending}"
     part = unfinished / f"{entry.name}{ending}"
     if part.is_dir():
@@ -334,7 +333,7 @@ def track_entry(
     given = [f"--{'box-file' if entry.is_file else 'box'}={text}" for text in entry.boxes]
     output, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-        code = shell.main(["track", f"--video={entry.source}", *given, f"--boxes={part}", *words])
+        code = main(["track", f"--video={entry.source}", *given, f"--boxes={part}", *words])
     if code in (0, 1):
         os.replace(part, place)
     found = re.match(r"(\d+) frames", output.getvalue())

@@ -172,6 +172,8 @@ def make_parser(words) -> Parser:
     command = COMMANDS[words[0]]
     parser = Parser(prog=f"siamfc {words[0]}", description=command.__doc__)
     command.add_arguments(parser, words[1:])
+    # For a command that runs others, with some of its own words.
+    parser.set_defaults(words=words[1:], main=main)
     return parser
 
 

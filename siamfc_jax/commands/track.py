@@ -34,7 +34,6 @@ def add_arguments(parser, words) -> None:
       parser: of this command.
       words: of the command.
     """
-    parser.set_defaults(words=words)
     sources = parser.add_mutually_exclusive_group(required=True)
     sources.add_argument(
         "--video",
