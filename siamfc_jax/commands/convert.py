@@ -12,7 +12,7 @@ import pathlib
 
 from siamfc_jax import config
 
-STOPPED = "stopped; OUTPUT_DIR may be incomplete"
+STOPPED = "stopped; nothing was written"
 
 
 def add_arguments(parser, words) -> None:

@@ -9,7 +9,6 @@ import functools
 import hashlib
 import json
 import pathlib
-import shutil
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from siamfc_jax import config as configs
+from siamfc_jax import files
 from siamfc_jax.config import ModelConfig, TrackerConfig
 from siamfc_jax.network import model as network
 from siamfc_jax.network import run_folders
@@ -46,23 +46,26 @@ def shipped_models() -> list[str]:
 def save_model(path: str | pathlib.Path, model: Model) -> None:
     """Writes a model folder; replaces a model folder that is already there.
 
+    A folder that is replaced stays until the new one is whole. What else lies in it, such as a
+    model card, is kept.
+
     Args:
       path: the folder.
       model: what to save.
 
     Raises:
-      ValueError: `path` exists and is not a model folder.
+      OSError: the folder cannot be written.
+      ValueError: `path` exists and is not a model folder, or the disk is full.
     """
     path = pathlib.Path(path).absolute()
-    if path.exists():
-        if not ((path / "config.json").is_file() and (path / "variables").is_dir()):
-            raise ValueError(f"{path} exists and is no model folder; choose another place")
-        shutil.rmtree(path / "variables")  # only the arrays: a model card may lie beside them
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path / "variables", jax.device_get(model.variables))
+    if path.exists() and not ((path / "config.json").is_file() and (path / "variables").is_dir()):
+        raise ValueError(f"{path} exists and is no model folder; choose another place")
     text = configs.to_json(model=model.model_config, tracker=model.tracker_config)
     content = {"sha256": checksum(model.variables), **json.loads(text)}
-    (path / "config.json").write_text(json.dumps(content, indent=2) + "\n")
+    with files.whole_folder(path) as folder:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(folder / "variables", jax.device_get(model.variables))
+        files.write_whole(folder / "config.json", json.dumps(content, indent=2) + "\n")
 
 
 def checksum(variables: Any) -> str:
@@ -94,7 +97,7 @@ def load_model(source: str | pathlib.Path) -> Model:
     """
     if str(source) in shipped_models():
         return _read_folder(PRETRAINED / str(source), source)
-    path = pathlib.Path(source).absolute()
+    path = files.standing(pathlib.Path(source).absolute())
     if (path / "config.json").is_file():
         return _read_folder(path, source)
     if (path / run_folders.CHECKPOINTS).is_dir():
