@@ -94,6 +94,7 @@ def main(argv=None) -> int:
     Returns:
       The exit code.
     """
+    sys.excepthook = _show_error
     words = sys.argv[1:] if argv is None else [str(word) for word in argv]
     command = COMMANDS.get(words[0]) if words else None
     try:
@@ -117,6 +118,12 @@ def main(argv=None) -> int:
         if "RESOURCE_EXHAUSTED" not in str(error):  # how XLA says that memory is full
             raise
         return _end(f"error: {describe(MemoryError())}", 2)
+
+
+def _show_error(kind, error, trace):
+    # Reads of a damaged checkpoint that are still going on when the first one fails say this.
+    if not (kind is RuntimeError and str(error) == "Event loop is closed"):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _run(command, words) -> int:

@@ -1,6 +1,7 @@
 """Checkpoints of a run: what older versions wrote, what belongs together, which one is a model."""
 
 import dataclasses
+import shutil
 from typing import NamedTuple
 
 import jax
@@ -92,3 +93,77 @@ def test_other_settings_are_refused(tmp_path):
     teacher = Model(tiny_networks.variables(seed=2), tiny_networks.CONFIG, TrackerConfig())
     with pytest.raises(ValueError, match=r"has teacher None, got \w{16},\w{16}; go on"):
         read(tmp_path, CONFIG, settings_of(tracker=tracker, teachers=(teacher, teacher)))
+
+
+def largest_array_file(workdir, step):
+    files = (workdir / "checkpoints" / str(step) / "state").rglob("d/*")
+    return max(files, key=lambda path: path.stat().st_size)
+
+
+def flip(path, place):
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x40
+    path.write_bytes(data)
+
+
+def write_steps(workdir, *steps):
+    state = make_state(CONFIG)
+    with checkpoints.open_manager(workdir, keep=9, errors={}) as manager:
+        for step in steps:
+            saved = state._replace(step=jnp.int32(step))
+            checkpoints.save(manager, step, loop._to_save(saved), settings_of())
+        checkpoints.finish(manager)
+
+
+def test_a_flipped_bit_is_never_loaded(tmp_path):
+    """Bits of the arrays' largest file: each is noticed, or changes no number."""
+    write_steps(tmp_path, 1)
+    folder = tmp_path / "checkpoints" / "1"
+    expected, file = load_model(folder).variables, largest_array_file(tmp_path, 1)
+    lines, size = [], file.stat().st_size
+    for place in range(7, size, size // 6):
+        flip(file, place)
+        try:
+            jax.tree.map(np.testing.assert_array_equal, load_model(folder).variables, expected)
+        except ValueError as error:
+            lines.append(str(error))
+        flip(file, place)
+    assert len(lines) > 1
+    assert all(line.startswith(f"checkpoint {folder} is damaged: ") for line in lines)
+    assert not any("\n" in line for line in lines)
+
+
+def test_a_damaged_checkpoint_is_left_for_the_newest_sound_one(tmp_path, capsys):
+    write_steps(tmp_path, 1, 2, 3)
+    flip(largest_array_file(tmp_path, 3), 900)
+    (tmp_path / "checkpoints" / "2" / "state" / "_METADATA").unlink()
+    assert load_model(tmp_path).model_config == tiny_networks.CONFIG
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(" is ")[0][-1] for line in lines[:2]] == ["3", "2"]
+    assert lines[2:] == ["takes checkpoint 1, the newest sound one"]
+    assert read(tmp_path, CONFIG, settings_of())["step"] == 1
+    assert "goes on from checkpoint 1, the newest sound one" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "damaged").iterdir()) == ["2.0", "3.0"]
+    write_steps(tmp_path, 2, 3)  # the run makes these steps again
+    assert read(tmp_path, CONFIG, settings_of())["step"] == 3
+    for step in (1, 2, 3):
+        flip(largest_array_file(tmp_path, step), 900)
+    with pytest.raises(ValueError, match=r"no sound checkpoint in .*; all 3 are damaged$"):
+        load_model(tmp_path)
+    with pytest.raises(ValueError, match=r"no sound checkpoint in .*; all 3 are damaged, begin"):
+        read(tmp_path, CONFIG, settings_of())
+
+
+def test_checkpoints_without_sums_are_those_of_older_versions(tmp_path):
+    write_steps(tmp_path, 1)
+    shutil.rmtree(tmp_path / "checkpoints" / "1" / "sums")
+    assert load_model(tmp_path).model_config == tiny_networks.CONFIG
+    assert read(tmp_path, CONFIG, settings_of())["step"] == 1
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    state = make_state(CONFIG)
+    state.average["params"]["conv2"]["bias"] = state.params["conv2"]["bias"] * np.nan
+    write(tmp_path, loop._to_save(state), settings_of())
+    with pytest.raises(ValueError, match="numbers in params/conv2/bias that are NaN or infinite"):
+        load_model(tmp_path / "checkpoints" / "3")
