@@ -220,7 +220,7 @@ def test_flags_that_vot_refuses(weights, tmp_path, capsys, flags, message):
     [
         (["--sequences", "Deer", "Own"], "error: there is no sequence Own in --data"),
         (["--weights", "missing"], "error: no model at missing; expected"),
-        (["--scale-step", "0.5"], "error: scale_step must be"),
+        (["--scale-step", "0.5"], "error: scale_step must lie"),
         (["--results", "a/x", "b/x"], "error: --results needs folders of different names"),
         (["--results", "missing"], "error: no .*missing/Deer.txt; expected a result file"),
         (["--tracker", "kcf"], "error: OpenCV .* lacks the tracker kcf, it is in opencv-contrib"),
