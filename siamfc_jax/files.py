@@ -78,6 +78,42 @@ def whole_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     _settle(path, old)
 
 
+@contextlib.contextmanager
+def locked(path: str | os.PathLike, *, beside: bool = False) -> Iterator[None]:
+    """Keeps all other processes that ask from writing to a folder, until this one ends.
+
+    An empty hidden file is locked, which stays; the system frees it when its process ends,
+    however that comes about.
+
+    Args:
+      path: folder; it is made, or those above it where the lock lies beside.
+      beside: whether the lock lies beside the folder, as `whole_folder` replaces all of it.
+
+    Yields:
+      Nothing.
+
+    Raises:
+      OSError: the place cannot be written.
+      ValueError: another process holds the lock.
+    """
+    import filelock  # here, as reading files does without it
+
+    target = pathlib.Path(os.path.realpath(path))
+    place = _beside(target, "lock") if beside else target / ".siamfc-lock"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(place)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ValueError(
+            f"another process writes to {path}; wait for its end, or choose another place"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def standing(path: str | os.PathLike) -> pathlib.Path:
     """Returns where a folder of `whole_folder` is to be read.
 

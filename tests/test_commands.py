@@ -13,12 +13,15 @@ import jax
 import numpy as np
 import pytest
 import tiny_networks
+import tiny_tracks
 
 import siamfc_jax
 from siamfc_jax.commands import models, shell, track
 from siamfc_jax.config import TrackerConfig
+from siamfc_jax.files import locked
 from siamfc_jax.network.saved_models import Model, save_model
 from siamfc_jax.signals import Stopped
+from siamfc_jax.training import sgd
 
 ROOT = pathlib.Path(__file__).parents[1]
 COMMANDS = sorted(shell.COMMANDS)
@@ -89,6 +92,48 @@ def test_signals_are_one_line(name, number, code, monkeypatch, capsys):
     assert shell.main([name, *words]) == code
     assert capsys.readouterr().err == f"{command.STOPPED}\n"
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+# Words of each command that writes a folder, OUT; and whether its lock lies beside OUT.
+WRITERS = {
+    "train": (["--workdir", "OUT", "--data", "TRACKS"], False),
+    "prepare": (["--dataset", "got10k", "--source", "TRACKS", "--output", "OUT"], False),
+    "evaluate": (["--data", "d", "--output", "OUT"], False),
+    "tune": (["--weights", "siamfc", "--data", "d", "--output", "OUT"], True),
+    "calibrate": (["--weights", "siamfc", "--data", "d", "--output", "OUT"], True),
+    "convert": (["siamfc", "OUT"], True),
+    "export": (["siamfc", "OUT"], True),
+}
+
+
+def words_of(name, out, tracks):
+    return [{"OUT": str(out), "TRACKS": str(tracks)}.get(word, word) for word in WRITERS[name][0]]
+
+
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory):
+    return tiny_tracks.write(tmp_path_factory.mktemp("tracks"), tracks=1, frames=2)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_second_writer_is_refused(name, tracks, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sgd, "connect", lambda *_: None)  # else only before JAX has computed
+    out = tmp_path / "out"
+    with locked(out, beside=WRITERS[name][1]):
+        assert shell.main([name, *words_of(name, out, tracks)]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"error: another process writes to {out}; ") and line.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_place_that_cannot_be_written_is_one_line(name, tracks, tmp_path, monkeypatch, capsys):
+    """It is said before any work is done."""
+    monkeypatch.setattr(sgd, "connect", lambda *_: None)
+    (tmp_path / "file").write_text("")
+    assert shell.main([name, *words_of(name, tmp_path / "file" / "out", tracks)]) == 2
+    line = capsys.readouterr().err
+    assert re.match("error: (Not a directory|File exists|.*No such file)", line), line
+    assert line.count("\n") == 1
 
 
 @pytest.mark.parametrize(

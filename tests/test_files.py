@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from siamfc_jax.files import standing, whole_folder, write_whole
+from siamfc_jax.files import locked, standing, whole_folder, write_whole
 
 
 def test_text_and_bytes_take_the_place_of_an_older_file(tmp_path):
@@ -119,3 +119,24 @@ def test_the_current_folder_is_not_replaced(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="is the current folder; name a folder in it or beside"):
         fill(".", "one")
+
+
+def test_a_folder_has_one_writer(tmp_path):
+    with locked(tmp_path / "a"), locked(tmp_path / "b", beside=True):
+        for path, beside in (("a", False), ("b", True)):
+            with (
+                pytest.raises(ValueError, match=f"another process writes to .*{path}; wait for"),
+                locked(tmp_path / path, beside=beside),
+            ):
+                pass
+    with locked(tmp_path / "a"), locked(tmp_path / "b", beside=True):
+        assert not (tmp_path / "b").exists()
+
+
+def test_a_lock_goes_with_its_process(tmp_path):
+    code = "import os, sys\nfrom siamfc_jax.files import locked\n"
+    code += "with locked(sys.argv[1]):\n    os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code, tmp_path / "a"], check=False)
+    assert (tmp_path / "a").is_dir()
+    with locked(tmp_path / "a"):
+        pass

@@ -13,6 +13,7 @@ import pathlib
 
 from siamfc_jax import config
 from siamfc_jax.commands import flags
+from siamfc_jax.files import locked
 
 STOPPED = "stopped; the same command goes on from here"
 
@@ -99,11 +100,12 @@ def run(args) -> None:
     """
     from siamfc_jax.evaluation import execution, reports
 
-    evaluation = make_plan(args)
-    if evaluation.tracker:
-        for line in execution.track(evaluation):
-            print(line, flush=True)
-    print(reports.report(evaluation, args.results or [args.output]), end="")
+    with locked(args.output):
+        evaluation = make_plan(args)
+        if evaluation.tracker:
+            for line in execution.track(evaluation):
+                print(line, flush=True)
+        print(reports.report(evaluation, args.results or [args.output]), end="")
 
 
 def make_plan(args):

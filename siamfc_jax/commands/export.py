@@ -13,7 +13,7 @@ import pathlib
 from siamfc_jax import config
 from siamfc_jax.commands import flags
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.files import whole_folder, write_whole
+from siamfc_jax.files import locked, whole_folder, write_whole
 
 STOPPED = "stopped; nothing was written"
 
@@ -57,6 +57,11 @@ def run(args) -> None:
     Raises:
       ValueError: model, clip or settings cannot be used, or a file differs from the live model.
     """
+    with locked(args.output, beside=True):
+        _export(args)
+
+
+def _export(args):
     from siamfc_jax import load_model
     from siamfc_jax.export import checks, manifest, onnx_graphs, stablehlo
     from siamfc_jax.tracking import tracker

@@ -10,6 +10,8 @@ import os
 import pathlib
 import re
 
+from siamfc_jax.files import locked
+
 STOPPED = "stopped; the same command goes on from here"
 
 SHOWN = 50  # messages on the terminal; report.json beside the records has all
@@ -96,8 +98,9 @@ def run(args) -> None:
     else:
         from siamfc_jax.preparation.builder import prepare
 
-        place, report = prepare(
-            dataset, source, args.output, split=split, workers=args.workers, as_is=args.as_is
-        )
+        with locked(args.output):
+            place, report = prepare(
+                dataset, source, args.output, split=split, workers=args.workers, as_is=args.as_is
+            )
         print(f"records in {place}")
     print(shards.format_report(report, shown=None if args.check_only else SHOWN))
