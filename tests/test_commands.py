@@ -47,6 +47,10 @@ WRONG = {
 }
 
 
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+SIGNALS += [(signal.SIGHUP, 129)] if hasattr(signal, "SIGHUP") else []
+
+
 def start(*words, code="import sys; from siamfc_jax.commands.shell import main; sys.exit(main())"):
     command = [sys.executable, "-c", code, *map(str, words)]
     return {"args": command, "cwd": ROOT, "text": True, "stderr": subprocess.PIPE}
@@ -81,8 +85,35 @@ def test_a_reader_that_goes_away_is_no_error():
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.parametrize("name", [*COMMANDS, None])
+def test_a_reader_that_goes_away_ends_each_command(name, monkeypatch, capsys):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert shell.main([name, "--help"] if name else ["--version"]) == 141
+        monkeypatch.undo()
+    assert capsys.readouterr().err == ""
+
+
+def test_closed_streams_are_no_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert shell.main(["models"]) == 0
+    assert shell.main(["trak"]) == 2
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs a limit of file sizes")
+def test_a_model_that_does_not_fit_on_the_disk_is_one_line(tmp_path):
+    command = start("convert", "siamfc-small", tmp_path / "out")
+    command["args"] = ["sh", "-c", 'ulimit -f 40; exec "$@"', "sh", *command["args"]]
+    done = subprocess.run(**command, stdout=subprocess.PIPE, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(f"error: cannot save to {tmp_path}/out: .*; is .*\n", done.stderr)
+    assert os.listdir(tmp_path) == [".out.siamfc-lock"]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("number, code", SIGNALS)
 def test_signals_are_one_line(name, number, code, monkeypatch, capsys):
     command, before = shell.COMMANDS[name], signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(command, "check", lambda args: None)

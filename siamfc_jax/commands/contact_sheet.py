@@ -61,8 +61,10 @@ def run(args) -> None:
     import cv2
 
     from siamfc_jax.data.prepared import read_tracks
+    from siamfc_jax.media.outputs import check_outputs
     from siamfc_jax.training.contact_sheet import draw_sheet
 
+    check_outputs([], {"--output": args.output})
     tracks = read_tracks(args.data)
     config = TrainConfig(seed=args.seed)
     sheet = draw_sheet(tracks, rows=args.rows, columns=args.columns, config=config)

@@ -10,7 +10,6 @@ sets are mixed by the weight of their tracks, and so are the sources within a se
 
 import contextlib
 import dataclasses
-import logging
 import pathlib
 
 from siamfc_jax import config
@@ -115,9 +114,6 @@ def run(args) -> None:
       Stopped: a signal came, and the run was saved.
     """
     recipe = config.from_arguments(config.TrainConfig(), args)
-    for name in ("absl", "asyncio"):
-        # Orbax reports the errors of its threads there, page by page, before it raises them.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     import jax
 
     from siamfc_jax import load_model

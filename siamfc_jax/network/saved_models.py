@@ -65,8 +65,13 @@ def save_model(path: str | pathlib.Path, model: Model) -> None:
     text = configs.to_json(model=model.model_config, tracker=model.tracker_config)
     content = {"sha256": checksum(model.variables), **json.loads(text)}
     with files.whole_folder(path) as folder:
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(folder / "variables", jax.device_get(model.variables))
+        try:
+            with ocp.StandardCheckpointer() as checkpointer:
+                checkpointer.save(folder / "variables", jax.device_get(model.variables))
+        except (OSError, ValueError) as error:
+            # Orbax wraps the error of the system several times; the message is its last part.
+            reason = str(error).splitlines()[0].rpartition(": ")[2]
+            raise ValueError(f"cannot save to {path}: {reason}; is the disk full?") from error
         files.write_whole(folder / "config.json", json.dumps(content, indent=2) + "\n")
 
 

@@ -243,7 +243,7 @@ def advance(params: dict, last: Tracked, frame: np.ndarray, *, config: TrackerCo
     return Tracked(state, roi, *numbers)
 
 
-def check_finite(frame: str, boxes: Array, *others: Array) -> None:
+def check_finite(frame: str, boxes: Array, *others: Array | float) -> None:
     """Refuses what the step gave, if a number in it is none.
 
     Args:
