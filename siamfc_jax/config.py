@@ -274,16 +274,37 @@ def from_json(text: str, **classes) -> dict:
       keyword -> config.
 
     Raises:
-      ValueError: a keyword is missing, a field is unknown or out of range.
+      ValueError: a keyword is missing, a field is unknown, of another type or out of range.
     """
-    data = json.loads(text)
+    try:
+        data = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if not isinstance(data, dict):
+        raise ValueError("it is no object of objects")
     configs = {}
     for name, cls in classes.items():
         if name not in data:
             raise ValueError(f"config has no '{name}', it has {sorted(data)}")
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(data[name]) - known)
+        if not isinstance(data[name], dict):
+            raise ValueError(f"'{name}' is no object")
+        known = {field.name: field.default for field in dataclasses.fields(cls)}
+        unknown = sorted(data[name].keys() - known.keys())
         if unknown:
             raise ValueError(f"unknown settings {unknown} in '{name}', known are {sorted(known)}")
+        for key, value in data[name].items():
+            if not _has_type_of(value, known[key]):
+                raise ValueError(
+                    f"{key} in '{name}' must be like {known[key]!r}, got {str(value)[:80]}"
+                )
         configs[name] = cls(**data[name])
     return configs
+
+
+def _has_type_of(value, default):
+    """Says whether a value of JSON can stand where a default does."""
+    if isinstance(default, tuple):
+        return isinstance(value, list) and all(type(count) is int for count in value)
+    if isinstance(default, float):
+        return type(value) in (int, float)
+    return type(value) is type(default)

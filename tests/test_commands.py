@@ -112,17 +112,36 @@ def test_a_model_that_does_not_fit_on_the_disk_is_one_line(tmp_path):
     assert os.listdir(tmp_path) == [".out.siamfc-lock"]
 
 
+@pytest.fixture
+def not_under_nohup():
+    """Lets SIGHUP end this process, wherever the tests were started."""
+    hang_up = getattr(signal, "SIGHUP", None)
+    before = hang_up and signal.signal(hang_up, signal.SIG_DFL)
+    yield
+    if hang_up:
+        signal.signal(hang_up, before)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("number, code", SIGNALS)
+@pytest.mark.usefixtures("not_under_nohup")
 def test_signals_are_one_line(name, number, code, monkeypatch, capsys):
-    command, before = shell.COMMANDS[name], signal.getsignal(signal.SIGTERM)
+    command, before = shell.COMMANDS[name], signal.getsignal(number)
     monkeypatch.setattr(command, "check", lambda args: None)
     monkeypatch.setattr(command, "run", lambda args: os.kill(os.getpid(), number))
     # Words that can be parsed.
     words = {"models": [], "convert": ["a", "b"]}.get(name, WRONG[name][0])
     assert shell.main([name, *words]) == code
     assert capsys.readouterr().err == f"{command.STOPPED}\n"
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.usefixtures("not_under_nohup")
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
+def test_nohup_lets_a_command_go_on(monkeypatch, capsys):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    monkeypatch.setattr(models, "run", lambda args: os.kill(os.getpid(), signal.SIGHUP))
+    assert shell.main(["models"]) == 0
 
 
 # Words of each command that writes a folder, OUT; and whether its lock lies beside OUT.

@@ -42,7 +42,7 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     file = io.BytesIO(path.read_bytes())
     try:
         tree, storages = (_read_zip if zipfile.is_zipfile(file) else _read_legacy)(file)
-        if not all(isinstance(name, str) for name in tree):
+        if not all(isinstance(name, str) for name, _ in tree.items()):
             raise ValueError("its names are no text")
         return {name: tensor.read(storages) for name, tensor in tree.items()}
     except Exception as error:  # a damaged pickle may raise whatever it likes

@@ -106,6 +106,14 @@ def test_ctrl_c(otb, weights, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000])
+def test_run_settings_of_another_form_are_named(text, tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"run.json does not say whose results lie there; take"):
+        execution._read_settings(path)
+
+
 def test_refuses_to_mix_results(tracked, otb, weights, tmp_path, capsys):
     command = ["--data", otb, "--weights", weights, "--output", str(tracked)]
     assert evaluate.main([*command, "--sequences", "Deer"]) == 0  # the same run: goes on

@@ -133,7 +133,12 @@ def write_config(folder, text=None, **changes):
         ("{}", {}, "cannot be read: config has no 'model'"),
         (None, {"witdh": 1}, r"cannot be read: unknown settings \['witdh'\] in 'model'"),
         (None, {"width": 7}, r"cannot be read: width must lie in \(0, 1\], got 7"),
-        (None, {"width": "wide"}, "cannot be read: "),
+        (None, {"width": "wide"}, "cannot be read: width in 'model' must be like 1.0, got wide"),
+        (None, {"width": {"a": [1]}}, "cannot be read: width in 'model' must be like 1.0, got {"),
+        ("[1]", {}, "cannot be read: it is no object of objects"),
+        ('{"model": [], "tracker": {}}', {}, "cannot be read: 'model' is no object"),
+        ("[" * 100_000, {}, "cannot be read: it is nested too deep"),
+        (None, {"channels": [[2]]}, r"cannot be read: channels in 'model' must be like \(\), got"),
         (
             None,
             {"width": 0.25},

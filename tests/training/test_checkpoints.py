@@ -11,6 +11,7 @@ import pytest
 import tiny_networks
 
 from siamfc_jax.config import TrackerConfig, TrainConfig
+from siamfc_jax.network import run_folders
 from siamfc_jax.network.saved_models import Model, load_model
 from siamfc_jax.training import checkpoints, loop, sgd
 
@@ -167,3 +168,13 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     write(tmp_path, loop._to_save(state), settings_of())
     with pytest.raises(ValueError, match="numbers in params/conv2/bias that are NaN or infinite"):
         load_model(tmp_path / "checkpoints" / "3")
+
+
+def test_records_of_another_form_are_named(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "loss": NaN}\n{"step": 2, "lo')
+    assert [record["step"] for record in run_folders.read_metrics(tmp_path)] == [1]
+    for line in ("[1]", "{}", '{"step": "a"}', '{"step": 1, "loss": {}}', '{"a"}', "[" * 100_000):
+        path.write_text(f'{{"step": 1}}\n{line}\n{{"step": 3}}\n')
+        with pytest.raises(ValueError, match=r"metrics.jsonl, line 2 is no record of a step; remo"):
+            run_folders.read_metrics(tmp_path)
