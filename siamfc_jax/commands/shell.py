@@ -95,7 +95,7 @@ def main(argv=None) -> int:
     Returns:
       The exit code.
     """
-    sys.excepthook = _show_error
+    sys.unraisablehook = _show_unraisable
     for name in ("absl", "asyncio"):
         # Orbax reports the errors of its threads there, page by page, before it raises them.
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -125,10 +125,13 @@ def main(argv=None) -> int:
         return _end(f"error: {describe(MemoryError())}", 2)
 
 
-def _show_error(kind, error, trace):
+_show_others = sys.unraisablehook
+
+
+def _show_unraisable(error):
     # Reads of a damaged checkpoint that are still going on when the first one fails say this.
-    if not (kind is RuntimeError and str(error) == "Event loop is closed"):
-        sys.__excepthook__(kind, error, trace)
+    if str(error.exc_value) != "Event loop is closed":
+        _show_others(error)
 
 
 def _run(command, words) -> int:

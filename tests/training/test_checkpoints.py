@@ -15,6 +15,8 @@ from siamfc_jax.network import run_folders
 from siamfc_jax.network.saved_models import Model, load_model
 from siamfc_jax.training import checkpoints, loop, sgd
 
+# Orbax leaves reads behind when the first one of a damaged checkpoint fails.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 CONFIG = TrainConfig(batch_size=4, ema_decay=0.5)
 
 
