@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from siamfc_jax.data.sequences import Sequence
-from siamfc_jax.geometry import LARGEST_SIDE, SMALLEST_SIDE
 
 
 class Run(NamedTuple):
@@ -137,6 +136,11 @@ def check_start(box) -> np.ndarray:
     Raises:
       ValueError: the box has no size or one beyond reason, or is NaN.
     """
+    from siamfc_jax.geometry import (
+        LARGEST_SIDE,
+        SMALLEST_SIDE,
+    )  # here, as words are read before JAX
+
     box = np.asarray(box, np.float32)
     # Any frame is smaller than 100,000 pixels; a benchmark's box may reach out of it.
     largest = LARGEST_SIDE * 1e5
