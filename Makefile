@@ -7,7 +7,7 @@ JAX := $(shell if nvidia-smi >/dev/null 2>&1; then echo 'jax[cuda]'; \
 	then echo 'jax[tpu]'; else echo jax; fi)
 
 .PHONY: help web demo page test test-long env lint types format clean contrib test-kits \
-	test-lowest test-newest speed-compare retrain-small retrain
+	test-lowest test-newest test-ray speed-compare retrain-small retrain
 .DELETE_ON_ERROR:
 
 help: ## say what `make` can do
@@ -27,6 +27,9 @@ test: $(VENV)/.test lint ## lint, types and all tests
 
 test-long: $(VENV)/.long ## the tests that take minutes: notebook, training killed and on two hosts
 	$(BIN)/python -m pytest -m long
+
+test-ray: build/ray/.done ## the example for a Ray cluster, on two actors of this machine
+	build/ray/bin/python -m pytest tests/test_archive_ray.py
 
 test-lowest: build/lowest/.done ## all tests with the lowest versions that requirements.txt names
 	build/lowest/bin/python -m pytest
@@ -66,6 +69,12 @@ $(VENV)/.env: requirements.txt pyproject.toml
 
 $(VENV)/.test: $(VENV)/.env requirements-test.txt requirements-web.txt requirements-export.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-test.txt
+	@touch $@
+
+build/ray/.done: $(VENV)/.test requirements-ray.txt
+	$(PYTHON) -m venv build/ray
+	build/ray/bin/python -m pip install -q --disable-pip-version-check -r requirements-ray.txt \
+		-r $(VENV)/requirements.txt -r requirements-test.txt
 	@touch $@
 
 # Environments of their own, in which each direct dependency has its lowest or highest version.

@@ -35,6 +35,18 @@ def keep_compiled() -> None:
         jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
 
 
+def use_own_cores(number: int, count: int) -> None:
+    """Gives this process its own cores, as processes that all use all cores wait for each other.
+
+    Args:
+      number: of this process, from 0.
+      count: of the processes that share the machine.
+    """
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[number % len(cores) :: count])
+
+
 def keep_memory() -> None:
     """Lets this process keep the memory of one call for the next one, where the C library can.
 

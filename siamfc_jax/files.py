@@ -79,7 +79,9 @@ def whole_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def locked(path: str | os.PathLike, *, beside: bool = False) -> Iterator[None]:
+def locked(
+    path: str | os.PathLike, *, beside: bool = False, share: str | None = None
+) -> Iterator[None]:
     """Keeps all other processes that ask from writing to a folder, until this one ends.
 
     An empty hidden file is locked, which stays; the system frees it when its process ends,
@@ -88,6 +90,8 @@ def locked(path: str | os.PathLike, *, beside: bool = False) -> Iterator[None]:
     Args:
       path: folder; it is made, or those above it where the lock lies beside.
       beside: whether the lock lies beside the folder, as `whole_folder` replaces all of it.
+      share: `I/N` of several machines that write to the folder at once, each its own files;
+        None for one that writes all.
 
     Yields:
       Nothing.
@@ -100,6 +104,8 @@ def locked(path: str | os.PathLike, *, beside: bool = False) -> Iterator[None]:
 
     target = pathlib.Path(os.path.realpath(path))
     place = _beside(target, "lock") if beside else target / ".siamfc-lock"
+    if share:
+        place = place.with_name(f"{place.name}-{share.replace('/', '-of-')}")
     place.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(place)
     try:

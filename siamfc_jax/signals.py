@@ -66,8 +66,14 @@ def terminated():
 
 @contextlib.contextmanager
 def caught_signals():
-    """Yields a list that receives the number of a signal to end; a second one interrupts."""
+    """Yields a list that receives the number of a signal to end; a second one interrupts.
+
+    In another thread than the main one of a process the list stays empty.
+    """
     caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
 
     def catch(number, _frame):
         if caught:

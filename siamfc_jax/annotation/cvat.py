@@ -6,6 +6,7 @@ have the attribute `drawn`, and as many of the tracked ones as bring the lines w
 pixel of the rest: few enough to go on editing there.
 """
 
+import math
 import pathlib
 import xml.etree.ElementTree as ET
 
@@ -95,7 +96,8 @@ def read(path) -> tuple[Clip, list[Track], list[tuple[int, str]]]:
     """Reads an XML file that we or CVAT wrote.
 
     In a file of CVAT, which has no attribute `drawn`, its key frames are taken for drawn. A
-    label of several tracks is a name of each with its number, such as `car 2`.
+    label of several tracks is a name of each with its number, such as `car 2`. Of a turned box,
+    the upright one around it is taken.
 
     Args:
       path: the file.
@@ -141,6 +143,11 @@ def read(path) -> tuple[Clip, list[Track], list[tuple[int, str]]]:
 
 def _mark(frame, box):
     left, top, right, bottom = (float(box.attrib[side]) for side in ("xtl", "ytl", "xbr", "ybr"))
+    w, h = right - left, bottom - top
+    if turn := math.radians(float(box.get("rotation", 0))):  # the upright box around a turned one
+        x, y, cos, sin = left + w / 2, top + h / 2, abs(math.cos(turn)), abs(math.sin(turn))
+        w, h = w * cos + h * sin, w * sin + h * cos
+        left, top = round(x - w / 2, 3), round(y - h / 2, 3)
     drawn = box.find("attribute[@name='drawn']")
     key = box.attrib["keyframe"] == "1" if drawn is None else drawn.text == "true"
-    return Mark(frame, (left, top, round(right - left, 3), round(bottom - top, 3)), key)
+    return Mark(frame, (left, top, round(w, 3), round(h, 3)), key)

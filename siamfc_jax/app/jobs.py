@@ -97,7 +97,7 @@ def open_clip(folder, path: str, *, open_source) -> Clip:
     try:
         source = open_source(path)
         _, first = next(source.frames)
-        count = source.count or 1 + sum(1 for _ in source.frames)
+        count = source.length or 1 + sum(1 for _ in source.frames)
     except ValueError as error:
         raise ValueError(_without_path(error, path)) from None
     source.frames.close()

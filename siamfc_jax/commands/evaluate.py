@@ -63,6 +63,11 @@ def add_arguments(parser, words) -> None:
         "--together", type=int, default=1, metavar="N",
         help="sequences a call of a GPU or TPU (default: 1)",
     )  # fmt: skip
+    flags.add_shard(
+        flag,
+        "track every Nth sequence, from sequence I of 0..N-1 on; when all shares are done the "
+        "same command without --shard reports",
+    )
     flags.add_settings(parser, words)
 
 
@@ -80,7 +85,9 @@ def check(args) -> None:
         flags.refuse(args, settings, "is a setting of our tracker; leave it out, or --tracker")
     else:
         flags.refuse(args, "tracker_files", "goes with --tracker nano, vit or dasiamrpn")
+    flags.parse_shard(args.shard, {})
     if args.results:
+        flags.refuse(args, "shard", "is about tracking, --results only reads files")
         flags.refuse(args, settings, "changes how frames are tracked, --results only reads files")
         if args.jobs > 1 or args.together > 1:
             raise ValueError("--jobs and --together speed tracking up, --results only reads files")
@@ -100,11 +107,18 @@ def run(args) -> None:
     """
     from siamfc_jax.evaluation import execution, reports
 
-    with locked(args.output):
+    part, parts = flags.parse_shard(args.shard, {})
+    with locked(args.output, share=args.shard):
         evaluation = make_plan(args)
+        if parts > 1:
+            evaluation = evaluation._replace(sequences=evaluation.sequences[part::parts])
         if evaluation.tracker:
             for line in execution.track(evaluation):
                 print(line, flush=True)
+        if parts > 1:
+            print(f"share {part} of {parts} is done; when all are, the same command without "
+                  "--shard reports")  # fmt: skip
+            return
         print(reports.report(evaluation, args.results or [args.output]), end="")
 
 

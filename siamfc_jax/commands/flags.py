@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import pathlib
+import re
 
 from siamfc_jax import config, network
 from siamfc_jax.config import TrackerConfig
@@ -88,6 +89,47 @@ def read_settings(weights) -> TrackerConfig | None:
         except (OSError, ValueError, TypeError, AttributeError):
             continue
     return None
+
+
+def add_shard(flag, help: str) -> None:
+    """Adds `--shard`, the share of this machine.
+
+    Args:
+      flag: `add_argument` of a command or a group of it.
+      help: what a share is.
+    """
+    flag(
+        "--shard",
+        metavar="I/N",
+        help=help,
+    )
+
+
+def parse_shard(text: str | None, environment) -> tuple[int, int]:
+    """Finds out which share of the work is meant.
+
+    Args:
+      text: `I/N`, or None.
+      environment: variables in which Slurm tells the place of a job in an array; empty where
+        an array may stand for something else.
+
+    Returns:
+      (I, N); (0, 1) for all of it.
+
+    Raises:
+      ValueError: it is no share.
+    """
+    if text is None:
+        if "SLURM_ARRAY_TASK_ID" not in environment:
+            return 0, 1
+        first = int(environment.get("SLURM_ARRAY_TASK_MIN", 0))
+        step = int(environment.get("SLURM_ARRAY_TASK_STEP", 1))
+        last = int(environment.get("SLURM_ARRAY_TASK_MAX", first))
+        return (int(environment["SLURM_ARRAY_TASK_ID"]) - first) // step, (last - first) // step + 1
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or int(found[1]) >= int(found[2]):
+        raise ValueError(f"--shard is I/N with I from 0 to N-1, such as 0/8, got {text!r}")
+    return int(found[1]), int(found[2])
 
 
 def refuse(args: argparse.Namespace, names: str, reason: str) -> None:

@@ -141,7 +141,7 @@ def run_job(args, source, first, job) -> int:
     if args.chunk > 1:
         raise ValueError("--chunk goes with boxes of the first frame alone; leave it out")
     for key in job.keys:
-        if source.count is not None and key.frame > args.start + (source.count - 1) * args.stride:
+        if source.length is not None and key.frame > args.start + (source.length - 1) * args.stride:
             raise ValueError(f"{args.video} ends before frame {key.frame}, which has a box of "
                              f"{key.name!r}; mend the frame of the box")  # fmt: skip
         check_box(key.box, first[1].shape)
@@ -186,7 +186,7 @@ def run_job(args, source, first, job) -> int:
             frames = itertools.chain([first], video.read_ahead(source.frames))
             rows = annotator.annotate(params, frames, spans, behind, config=settings)
             if not ended:
-                for row in tqdm(rows, total=source.count, unit="frame", disable=None):
+                for row in tqdm(rows, total=source.length, unit="frame", disable=None):
                     count += 1
                     note(seen, row, args.stride)
                     write(row)

@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 
+from siamfc_jax.commands import flags
 from siamfc_jax.files import locked
 
 STOPPED = "stopped; the same command goes on from here"
@@ -48,6 +49,10 @@ def add_arguments(parser, words) -> None:
         "--workers", type=int, default=os.cpu_count(), metavar="N",
         help="processes (default: %(default)s, the cores of this machine)",
     )  # fmt: skip
+    flags.add_shard(
+        flag, "do every Nth part of the set, from part I of 0..N-1 on; when all shares are "
+        "done the same command without --shard joins them"
+    )  # fmt: skip
     flag(
         "--as-is",
         action="store_true",
@@ -73,6 +78,9 @@ def check(args) -> None:
         raise ValueError(f"--split must be letters, digits and _, got '{args.split}'")
     if args.workers < 1:
         raise ValueError(f"--workers must be at least 1, got {args.workers}")
+    if args.check_only:
+        flags.refuse(args, "shard", "writes a share; leave out --check-only")
+    flags.parse_shard(args.shard, {})
 
 
 def run(args) -> None:
@@ -96,11 +104,16 @@ def run(args) -> None:
         )
         report = shards.join_reports(shards.run_jobs(jobs, workers=args.workers))
     else:
-        from siamfc_jax.preparation.builder import prepare
+        from siamfc_jax.preparation import builder
 
-        with locked(args.output):
-            place, report = prepare(
-                dataset, source, args.output, split=split, workers=args.workers, as_is=args.as_is
-            )
-        print(f"records in {place}")
+        what: dict = {"split": split, "workers": args.workers, "as_is": args.as_is}
+        share = flags.parse_shard(args.shard, {})
+        with locked(args.output, share=args.shard):
+            if share == (0, 1):
+                place, report = builder.prepare(dataset, source, args.output, **what)
+                print(f"records in {place}")
+            else:
+                report = builder.prepare_share(dataset, source, args.output, share, **what)
+                print(f"share {share[0]} of {share[1]} is done; when all are, the same command "
+                      "without --shard joins them")  # fmt: skip
     print(shards.format_report(report, shown=None if args.check_only else SHOWN))

@@ -12,6 +12,8 @@ boxes an object is tracked from both:
 
     siamfc track --video clip.mp4 --box 0:62,36,50,64 --name anna \
         --box 200:111,2,150,256 --name anna --end 300:anna --boxes out.xml
+
+Many videos, a line each of a table: siamfc track --manifest jobs.csv --output results
 """
 
 import contextlib
@@ -19,7 +21,7 @@ import itertools
 import time
 
 from siamfc_jax import config, memory
-from siamfc_jax.commands import flags
+from siamfc_jax.commands import archive, flags
 
 STOPPED = "stopped before the first frame was tracked"
 SHOWN_SPANS = 5  # of an object, in the summary
@@ -32,16 +34,22 @@ def add_arguments(parser, words) -> None:
       parser: of this command.
       words: of the command.
     """
-    parser.add_argument(
+    parser.set_defaults(words=words)
+    sources = parser.add_mutually_exclusive_group(required=True)
+    sources.add_argument(
         "--video",
-        required=True,
         metavar="SOURCE",
         help="video, image, TIFF, GIF or WebP file, folder or 'glob' of images, camera number, "
         "URL of a stream",
     )
+    sources.add_argument(
+        "--manifest",
+        metavar="FILE.csv",
+        help="many videos: a line for each with its source, boxes and name; see docs/archives.md",
+    )
     flags.add_weights(parser)
     group = parser.add_argument_group("objects (one of the first three)")
-    objects = group.add_mutually_exclusive_group(required=True)
+    objects = group.add_mutually_exclusive_group()
     objects.add_argument(
         "--box",
         action="append",
@@ -79,7 +87,11 @@ def add_arguments(parser, words) -> None:
         "--key-frames", action="store_true", help="every box of --box-file is a key box"
     )
     flag = parser.add_argument_group("results (at least one of the first four)").add_argument
-    flag("--output", metavar="FILE.mp4", help="video with the boxes drawn in")
+    flag(
+        "--output",
+        metavar="FILE.mp4",
+        help="video with the boxes drawn in; with --manifest the folder of the results",
+    )
     flag(
         "--boxes",
         metavar="FILE",
@@ -113,6 +125,7 @@ def add_arguments(parser, words) -> None:
         help="frames a call of the device, which keeps an accelerator busy; they are shown "
         "together (default: 1)",
     )
+    archive.add_flags(parser)
     flags.add_settings(parser, words)
 
 
@@ -125,14 +138,20 @@ def check(args) -> None:
     Raises:
       ValueError: there is no place for the result, or a flag has no effect.
     """
+    if args.chunk < 1:
+        raise ValueError(f"--chunk must be at least 1, got {args.chunk}")
+    if args.manifest:
+        archive.check(args)
+        return
+    flags.refuse(args, "jobs shard", "is about many videos; it goes with --manifest")
+    if not (args.box or args.box_file or args.select):
+        raise ValueError("nothing to follow; give --box X,Y,W,H, --box-file FILE or --select")
     if not (args.output or args.boxes or args.show or args.debug):
         raise ValueError("nowhere to put the result; give --output, --boxes or --show")
     if not args.box_file:
         flags.refuse(args, "key_frames", "is about the boxes of a file; give --box-file FILE")
     if args.select:
         flags.refuse(args, "end backward", "needs boxes with names; give --box or --box-file")
-    if args.chunk < 1:
-        raise ValueError(f"--chunk must be at least 1, got {args.chunk}")
     if not args.boxes:
         flags.refuse(args, "format states", "says how boxes are written; give --boxes FILE as well")
     elif not (args.format == "csv" or (args.format is None and args.boxes.endswith(".csv"))):
@@ -156,6 +175,9 @@ def run(args) -> int:
     Raises:
       ValueError: the source, the boxes, the model or a place to write cannot be used.
     """
+    if args.manifest:
+        return archive.run(args)
+
     from tqdm import tqdm
 
     from siamfc_jax import load_model
@@ -213,7 +235,7 @@ def run(args) -> int:
         caught_signals() as caught,
     ):
         try:
-            for found in tqdm(steps, total=source.count, unit="frame", disable=None):
+            for found in tqdm(steps, total=source.length, unit="frame", disable=None):
                 count, seconds = count + 1, seconds + found.seconds
                 names[:] = window.numbered(names, max(len(names), len(found.lost)))
                 spans += [[] for _ in names[len(spans) :]]

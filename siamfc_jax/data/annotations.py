@@ -81,7 +81,8 @@ class AnnotatedObject(NamedTuple):
     Attributes:
       track: number within the video, "" in a still set.
       category: class name or WordNet number.
-      corners: xmin, ymin, xmax, ymax as written.
+      corners: xmin, ymin, xmax, ymax as written; NaN where they are not numbers, as those of
+        an outline without <bndbox>.
       occluded: partly hidden, as flagged.
       generated: box interpolated, as flagged.
       frame_size: width and height of the image in pixels, None where the file says none.
@@ -106,10 +107,10 @@ def parse_xml(data: bytes, path: str | pathlib.Path) -> list[AnnotatedObject]:
       The objects of the frame, in the order of the file.
 
     Raises:
-      ValueError: the file is not XML, or an object has no name or no whole box.
+      ValueError: the file is not XML, or an object has no name.
     """
     try:
-        root = xml.etree.ElementTree.fromstring(data)
+        root = _parse(data)
         size = _parse_size(root)
         return [_parse_object(element, size) for element in root.iterfind("object")]
     except (xml.etree.ElementTree.ParseError, LookupError, ValueError) as error:
@@ -139,6 +140,16 @@ def read_xml(path: pathlib.Path) -> list[AnnotatedObject]:
     return parse_xml(data, path)
 
 
+def _parse(data):
+    try:
+        return xml.etree.ElementTree.fromstring(data)
+    except ValueError:  # of encodings with several bytes a letter, such as gb2312
+        encoding = re.search(rb"""encoding=["']([\w.-]+)""", data)
+        if not encoding:
+            raise
+        return xml.etree.ElementTree.fromstring(data.decode(encoding[1].decode()))
+
+
 def _parse_size(root):
     """Returns width and height of the image; tools that do not know them write zeros."""
     texts = (root.findtext(f"size/{name}", "").strip() for name in ("width", "height"))
@@ -147,20 +158,26 @@ def _parse_size(root):
 
 
 def _parse_object(element, size) -> AnnotatedObject:
-    def text(name):
-        value = element.findtext(name)
-        if value is None:
-            raise ValueError(f"<object> has no <{name}>")
-        return value.strip()
-
+    name = element.findtext("name")
+    if name is None:
+        raise ValueError("<object> has no <name>")
     return AnnotatedObject(
         track=element.findtext("trackid", "").strip(),
-        category=text("name"),
-        corners=tuple(float(text(f"bndbox/{k}")) for k in ("xmin", "ymin", "xmax", "ymax")),
+        category=name.strip(),
+        corners=tuple(_coordinate(element, side) for side in ("xmin", "ymin", "xmax", "ymax")),
         occluded=element.findtext("occluded", "0").strip() == "1",
         generated=element.findtext("generated", "0").strip() == "1",
         frame_size=size,
     )
+
+
+def _coordinate(element, side):
+    """Returns a number, or NaN, so that an object without a box costs no other of its image."""
+    try:
+        # Scripts have left marks of a byte order before numbers.
+        return float(element.findtext(f"bndbox/{side}", "").strip("\ufeff \t\r\n"))
+    except ValueError:
+        return math.nan
 
 
 def _text(value) -> str:
@@ -174,7 +191,7 @@ class Still(NamedTuple):
     Attributes:
       file_name: of the image, below the folder of the split.
       frame_size: width and height of the image in pixels, None where the file says none.
-      objects: (id, category, box `[x, y, w, h]`, crowd) of each object.
+      objects: (id or, without one, `at PLACE`, category, box `[x, y, w, h]`, crowd) of each object.
       problem: of an annotation that cannot be used: its id and why; "" for an image.
     """
 
@@ -201,23 +218,25 @@ def parse_coco(data: bytes, path: str | pathlib.Path) -> list[Still]:
     """
     try:
         content = json.loads(data)
-        names = {row["id"]: _text(row["name"]) for row in content["categories"]}
+        names = {_key(row["id"]): _text(row["name"]) for row in content["categories"]}
         stills = {
-            row["id"]: Still(_text(row["file_name"]), _coco_size(row)) for row in content["images"]
+            _key(row["id"]): Still(_text(row["file_name"]), _coco_size(row))
+            for row in content["images"]
         }
         objects: dict = {}
         problems = []
         for place, row in enumerate(list(content["annotations"])):
+            has_id = isinstance(row, dict) and "id" in row
+            label = f"{row['id']!a:.40}" if has_id else f"at {place}"
             try:
-                image, entry = _parse_annotation(row, stills, names)
+                image, entry = _parse_annotation(row, label, stills, names)
             except ValueError as error:
-                has_id = isinstance(row, dict) and "id" in row
-                label = f"{row['id']!a:.40}" if has_id else f"at {place}"
                 problems.append(Still("", problem=f"annotation {label} {error}"))
             else:
                 objects.setdefault(image, []).append(entry)
         images = [
-            stills[key]._replace(objects=tuple(sorted(objects[key]))) for key in sorted(objects)
+            stills[key]._replace(objects=tuple(sorted(objects[key], key=lambda o: _order(o[0]))))
+            for key in sorted(objects, key=_order)
         ]
     except (LookupError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as e:
         raise ValueError(
@@ -227,27 +246,35 @@ def parse_coco(data: bytes, path: str | pathlib.Path) -> list[Still]:
     return images + problems
 
 
+def _key(value):
+    """Returns an identity; tools write the one of an image as 7 and as "7" in the same file."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"\d{1,18}", value) else value
+
+
+def _order(value):
+    return isinstance(value, str), value  # numbers first
+
+
 def _coco_size(row):
     size = row.get("width"), row.get("height")
     return size if all(isinstance(side, int) and side > 0 for side in size) else None
 
 
-def _parse_annotation(row, stills, names):
+def _parse_annotation(row, label, stills, names):
     """Returns the image's id and (id, category, box, crowd), or raises ValueError that says why."""
     if not isinstance(row, dict):
         raise ValueError("is no object with an id")
     known = {"image_id": stills, "category_id": names}
     for field, listed in known.items():
-        value = row.get(field)
+        value = _key(row.get(field))
         if isinstance(value, list | dict) or value not in listed:
             raise ValueError(f"has {field} {value!a:.40}, which is not listed")
     box = row.get("bbox")
     if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
         raise ValueError(f"has bbox {box!a:.40}, not 4 numbers")
-    if not _is_number(row.get("id")):
-        raise ValueError("has no number as its id")
-    entry = (int(row["id"]), names[row["category_id"]], tuple(map(float, box)))
-    return row["image_id"], (*entry, bool(row.get("iscrowd", 0)))
+    identity = int(row["id"]) if _is_number(row.get("id")) else label.strip("'")
+    entry = (identity, names[_key(row["category_id"])], tuple(map(float, box)))
+    return _key(row["image_id"]), (*entry, bool(row.get("iscrowd", 0)))
 
 
 def _is_number(value):

@@ -3,12 +3,11 @@
 import functools
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Iterator
 
 from siamfc_jax import signals
-from siamfc_jax.compilation import keep_compiled, keep_memory
+from siamfc_jax.compilation import keep_compiled, keep_memory, use_own_cores
 from siamfc_jax.data.sequences import Sequence
 from siamfc_jax.evaluation import batched, protocols
 from siamfc_jax.evaluation.plan import Plan
@@ -87,12 +86,9 @@ def _track_in_processes(tasks, jobs):
 
 
 def _start_worker(numbers, jobs):
-    """Gives a process its own cores: processes that all use all cores wait for each other."""
+    """Prepares a process: it has cores of its own, and Ctrl-C is a matter of the parent."""
     signals.follow_parent(signal.SIGINT)
-    number = numbers.get()
-    if hasattr(os, "sched_setaffinity"):  # Linux
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores[number % len(cores) :: jobs])
+    use_own_cores(numbers.get(), jobs)
     keep_compiled()
     keep_memory()
 

@@ -13,6 +13,7 @@ import json
 import math
 import pathlib
 import re
+import zipfile
 from typing import NamedTuple
 
 from siamfc_jax.media import outputs
@@ -212,6 +213,10 @@ def read_box_file(path) -> list[Row]:
       ValueError: the file is missing or not of that form; the text names the row.
     """
     path = pathlib.Path(path)
+    if zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path} is packed (zip, xlsx); give the file in it, or save the table as csv"
+        )
     try:
         text = _decode(path.read_bytes(), path)
     except OSError as error:
@@ -242,6 +247,10 @@ def read_box_file(path) -> list[Row]:
         name = record.get("object")
         name = str(boxes_of[frame] if name in (None, "") else name)
         rows.append(Row(frame, name, box, key))
+    if all(0 < side < 1 for row in rows for side in row.box[2:]):
+        raise ValueError(
+            f"{path} holds shares of the frame, such as {_short(rows[0].box)}; expected pixels"
+        )
     return rows
 
 
@@ -294,10 +303,11 @@ def _without_header(table, path):
         if len(row) not in (4, 6, 7, 9, 10) or (not text and len(row) != 10):
             raise ValueError(f"{path}, line {line + 1}: {EXPECTED}, got {_short(row)}")
         try:
-            numbers = [float(field) for field in row]
+            numbers = [float(field) for field in row[:6]]  # behind them, CVAT had names of classes
             frame, name = line, None
             if len(row) > 4:
-                frame, name = _whole_number(row[0]) - 1, str(_whole_number(row[1]))
+                frame, identity = _whole_number(row[0]) - 1, _whole_number(row[1])
+                name = str(identity) if identity >= 0 else None  # those of detections are -1
         except (ValueError, OverflowError):
             raise ValueError(f"{path}, line {line + 1}: {EXPECTED}, got {_short(row)}") from None
         x, y, w, h = numbers if len(row) == 4 else numbers[2:6]

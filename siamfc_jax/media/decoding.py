@@ -50,6 +50,7 @@ class Clip(NamedTuple):
       fps: frames a second, 0 where nobody knows.
       length: about how many frames there are, None where nobody knows.
       has_sound: whether there is sound beside the pictures.
+      pixel_shape: width of a pixel in heights, which is not 1 on DVDs; None where nobody knows.
       file: of Python that the container reads, None where it opened the name itself.
     """
 
@@ -59,6 +60,7 @@ class Clip(NamedTuple):
     fps: float
     length: int | None
     has_sound: bool
+    pixel_shape: fractions.Fraction | None
     file: io.BufferedReader | None
 
 
@@ -121,7 +123,8 @@ def open_clip(source: str) -> Clip:
     fps = float(rate or 0)
     seconds = _duration(container, stream, fps)
     count = max(1, round(seconds * fps)) if seconds and fps else None
-    return Clip(source, container, stream, fps, count, bool(container.streams.audio), file)
+    has_sound, shape = bool(container.streams.audio), stream.sample_aspect_ratio
+    return Clip(source, container, stream, fps, count, has_sound, shape, file)
 
 
 def _close(container, file):

@@ -239,7 +239,7 @@ def blend_responses(frame, logits, sides, centers):
         cell = STRIDE * float(sides[index, middle]) / SEARCH_SIZE
         left, top = center - 0.5 - cell * (len(response) - 1) / 2
         span = max(float(np.ptp(response)), np.finfo(np.float32).tiny)
-        levels = np.uint8((response - response.min()) / span * 255)
+        levels = ((response - response.min()) / span * 255).astype(np.uint8)
         matrix = np.array([[cell, 0, left], [0, cell, top]])
         heat = cv2.warpAffine(levels, matrix, frame.shape[1::-1])
         cover = cv2.warpAffine(np.full_like(levels, 128), matrix, frame.shape[1::-1])

@@ -16,6 +16,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 import PIL.ImageSequence
+import PIL.TiffImagePlugin
 
 from siamfc_jax.images import filter_images, list_images
 
@@ -23,6 +24,9 @@ from siamfc_jax.images import filter_images, list_images
 PILLOW_FORMATS = ("GIF", "JPEG", "MPO", "WEBP")
 OPENED = ("GIF", "JPEG", "PNG", "WEBP")  # by Pillow; MPO is a JPEG until it is open
 PIL.Image.init()  # else it knows but some of them
+PIL.Image.MAX_IMAGE_PIXELS = 2**30  # as OpenCV; by default, aerial images are refused
+# Tags of TIFF: what its grey means (0: 0 is white), channels, planes (2: channels lie apart).
+TIFF_MEANING, TIFF_CHANNELS, TIFF_PLANES = 262, 277, 284
 DEPTH = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 PROBED = 5  # frames from which the range of a deep source is taken
 FULL_SPAN = 2**14  # levels of 16 bits; who uses more is taken as a picture of the full range
@@ -84,8 +88,32 @@ def read_image(path) -> np.ndarray:
     for flags in (DEPTH, cv2.IMREAD_UNCHANGED):  # grey of 32 bits is only read unchanged
         bgr = cv2.imdecode(data, flags) if data.size else None
         if bgr is not None:
-            return _to_rgb(bgr)
+            return _to_rgb(_positive(bgr, path))
     raise ValueError(complaint)
+
+
+def _positive(image, path):
+    """Returns an image of OpenCV's, turned where 0 is white in a TIFF of more than 8 bits.
+
+    OpenCV does so for 8 bits alone.
+
+    Raises:
+      ValueError: the channels of such a TIFF lie apart, which OpenCV mixes up.
+    """
+    if image.dtype == np.uint8:
+        return image
+    try:
+        file = PIL.TiffImagePlugin.TiffImageFile(path)
+    except (OSError, SyntaxError, ValueError):  # it is no TIFF, or one that OpenCV alone knows
+        return image
+    with file:
+        tags = file.tag_v2
+    if tags.get(TIFF_CHANNELS, 1) > 1 and tags.get(TIFF_PLANES) == 2:
+        raise ValueError(
+            f"cannot read image {path}; its channels of more than 8 bits lie apart, "
+            "save it with those of a pixel side by side"
+        )
+    return ~image if tags.get(TIFF_MEANING) == 0 and image.dtype.kind in "iu" else image
 
 
 def _to_rgb(image):
@@ -122,7 +150,7 @@ class Pages:
         for flags in (DEPTH, cv2.IMREAD_UNCHANGED):
             found, pages = cv2.imreadmulti(self.path, index, 1, flags=flags)
             if found:
-                return _to_rgb(pages[0])
+                return _to_rgb(_positive(pages[0], self.path))
         raise ValueError(f"cannot read image {self.path}, page {index}; it is damaged")
 
 

@@ -40,19 +40,21 @@ class Source(NamedTuple):
     Attributes:
       frames: iterator of (number in the source from 0, u8[H, W, 3]), all of one size.
       fps: frames a second that remain after `stride`.
-      count: about how many frames will come, None where nobody knows.
+      length: about how many frames will come, None where nobody knows.
       gaps: grows by a line for each part of the source that could not be decoded.
       time_of: function of the number of a frame that came; the seconds at which the source
         shows it, NaN where it has no clock of its own.
       sound: file or URL whose sound belongs to the frames, None where there is none.
+      pixel_shape: width of a pixel in heights, where it is not 1; else None.
     """
 
     frames: Iterator
     fps: float
-    count: int | None
+    length: int | None
     gaps: list[str]
     time_of: Callable[[int], float]
     sound: str | None
+    pixel_shape: fractions.Fraction | None
 
 
 def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
@@ -87,7 +89,8 @@ def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
         memory.check(8 * 3 * size[0] * size[1], f"--resize {resize}")
     source = str(source)
     numbers = range(start, sys.maxsize if stop is None else stop, stride)
-    gaps, voice = [], None
+    gaps: list[str] = []
+    voice = pixel_shape = None
     # One clear line of ours instead of several of the decoders'.
     # OpenCV 5 has renamed the function.
     silence = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
@@ -102,10 +105,11 @@ def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
     else:
         clip = _open_clip(source)
         fps, total, voice = clip.fps, clip.length, source if clip.has_sound else None
+        pixel_shape = None if size else clip.pixel_shape
         frames = decoding.decode(clip, numbers, gaps)
     fps = fps if 0 < fps <= 1000 else DEFAULT_FPS
     known = stop if total is None else min(total, numbers.stop)
-    count = None if known is None else len(range(start, known, stride))
+    length = None if known is None else len(range(start, known, stride))
     times = array.array("d")  # of the frames that came; NaN for those that did not
 
     def time_of(number):
@@ -113,7 +117,7 @@ def open_source(source, *, start=0, stop=None, stride=1, resize=None) -> Source:
 
     frames = image_sources.to_eight_bits(frames, source)
     frames = _uniform(_timed(frames, times, numbers), source, start, size)
-    return Source(frames, fps / stride, count, gaps, time_of, voice)
+    return Source(frames, fps / stride, length, gaps, time_of, voice, pixel_shape)
 
 
 def read_ahead(frames, count: int = 2) -> Iterator:
@@ -207,7 +211,7 @@ def video_writer(path, shape, *, fps, source=None):
       path: file to write, `.mp4`.
       shape: (H, W, 3) of every frame.
       fps: frames a second.
-      source: Source whose sound and times the video takes over; None for none.
+      source: Source whose sound, times and shape of pixels the video takes over; None for none.
 
     Yields:
       write(frame u8[H, W, 3], number=None), with the number of the frame in its source, whose
@@ -238,6 +242,8 @@ def _encoder(path, place, shape, fps, source):
     try:
         container = av.open(f"file:{place}", "w", format="mp4", options=options)
         pictures = _add_pictures(container, width, height, fps)
+        if source is not None and source.pixel_shape:
+            pictures.codec_context.sample_aspect_ratio = source.pixel_shape
         advance = _add_sound(container, source)
     except (av.error.FFmpegError, OSError) as error:
         raise _refusal(path, error) from error

@@ -111,6 +111,21 @@ def prepare(
       ValueError: nothing can be read or used, or `output` holds another set.
     """
     source, output = pathlib.Path(source), pathlib.Path(output)
+    builder = _make_builder(dataset, source, output, split, workers, as_is)
+    with contextlib.redirect_stdout(None):  # tfds prints of downloads, of which there are none
+        builder.download_and_prepare(
+            download_dir=output / STAGING_NAME,
+            download_config=tfds.download.DownloadConfig(manual_dir=source),
+        )
+    folder = pathlib.Path(builder.data_dir)
+    leftovers = folder.parent.glob(f"incomplete.*_{folder.name}")  # of calls that were killed
+    for path in [output / STAGING_NAME, *leftovers]:
+        shutil.rmtree(path, ignore_errors=True)
+    return folder, shards.Report(**_read_report(folder / prepared.REPORT_NAME)["report"])
+
+
+def _make_builder(dataset, source, output, split, workers, as_is):
+    """Makes a builder; refuses a source that is none, and a place that holds another set."""
     if not source.is_dir() or not any(source.iterdir()):
         raise ValueError(f"no folder {source}, or an empty one; expected a published data set")
     builder = ObjectCrops(
@@ -125,16 +140,41 @@ def prepare(
         settings = _read_report(path)["settings"]
         if settings != builder.settings:
             raise ValueError(f"{output} holds {settings}; choose another --output or remove it")
-    with contextlib.redirect_stdout(None):  # tfds prints of downloads, of which there are none
-        builder.download_and_prepare(
-            download_dir=output / STAGING_NAME,
-            download_config=tfds.download.DownloadConfig(manual_dir=source),
-        )
-    folder = pathlib.Path(builder.data_dir)
-    leftovers = folder.parent.glob(f"incomplete.*_{folder.name}")  # of calls that were killed
-    for path in [output / STAGING_NAME, *leftovers]:
-        shutil.rmtree(path, ignore_errors=True)
-    return folder, shards.Report(**_read_report(folder / prepared.REPORT_NAME)["report"])
+    return builder
+
+
+def prepare_share(
+    dataset: str,
+    source: str | pathlib.Path,
+    output: str | pathlib.Path,
+    share: tuple[int, int],
+    *,
+    split: str | None,
+    workers: int,
+    as_is: bool,
+) -> shards.Report:
+    """Does a share of the work of `prepare`, which then finds it done.
+
+    Args:
+      dataset: key of `video_sets.READERS`.
+      source: folder of the published set, the same path on every machine.
+      output: folder that is to hold this one prepared set, shared by the machines.
+      share: (I, N): the shards I, I + N, ...
+      split: part of the published set, None for the usual one.
+      workers: processes.
+      as_is: store the source images unchanged.
+
+    Returns:
+      What was found in this share.
+
+    Raises:
+      ValueError: nothing can be read, or `output` holds another set.
+    """
+    source, output = pathlib.Path(source), pathlib.Path(output)
+    settings = _make_builder(dataset, source, output, split, workers, as_is).settings
+    jobs = shards.make_jobs(root=source, folder=output / STAGING_NAME, **settings)
+    pathlib.Path(jobs[0].stem).parent.mkdir(parents=True, exist_ok=True)
+    return shards.join_reports(shards.run_jobs(jobs[share[0] :: share[1]], workers=workers))
 
 
 def _read_report(path):

@@ -115,7 +115,8 @@ def read_coco(root: pathlib.Path, split: str, still: Still) -> list[Track]:
     if still.problem:
         raise ValueError(f"{path}: {still.problem}")
     _check_below(still.file_name, path)
-    frames = ImageFiles([root / split / still.file_name])
+    # Tools on Windows write their separator.
+    frames = ImageFiles([root / split / still.file_name.replace("\\", "/")])
     return [
         make_track(
             f"{still.file_name}/{number}",

@@ -119,6 +119,18 @@ def test_cvat_of_its_own_export(tmp_path):
     assert found.unused == 2
 
 
+def test_cvat_turned_boxes_become_upright_ones_around_them(tmp_path):
+    box = '<box frame="0" keyframe="1" outside="0" xtl="10" ytl="20" xbr="40" ybr="30" {}/>'
+    for turn, expected in (
+        ('rotation="90"', (20, 10, 10, 30)),
+        ('rotation="330"', (9.51, 13.17, 30.981, 23.66)),  # 30 cos 30 + 10 sin 30 = 30.981
+        ('rotation="0"', (10, 20, 30, 10)),
+    ):
+        track = f'<track id="0" label="a">{box.format(turn)}</track>'
+        (tmp_path / "a.xml").write_text(f"<annotations>{track}</annotations>")
+        np.testing.assert_allclose(cvat.read(tmp_path / "a.xml")[1][0].marks[0].box, expected)
+
+
 def test_tracks_are_divided_where_the_object_is_gone():
     assert [[m.frame for m in piece] for piece in pieces(CLIP, ANNA)] == [[0, 1, 2, 3], [6, 7]]
     every_third = CLIP._replace(frames=(0, 3, 6, 9))

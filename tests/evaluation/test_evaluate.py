@@ -82,6 +82,18 @@ def test_processes_share_the_sequences_and_flags_change_the_tracker(otb, weights
     assert len(json.loads((tmp_path / "summary.json").read_text())["sequences"]) == 2
 
 
+def test_machines_share_the_sequences(tracked, otb, weights, tmp_path, capsys):
+    command = ["--data", otb, "--weights", weights, "--output", str(tmp_path)]
+    assert evaluate.main([*command, "--shard", "1/2"]) == 0
+    assert "share 1 of 2 is done; when all are" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.glob("*.txt")) == ["Girl.txt"]
+    assert not (tmp_path / "summary.json").exists()
+    assert evaluate.main(command) == 0
+    for name in LENGTHS:
+        assert (tmp_path / f"{name}.txt").read_bytes() == (tracked / f"{name}.txt").read_bytes()
+    assert (tmp_path / "summary.json").is_file()
+
+
 def test_sequences_are_tracked_together(otb, weights, tmp_path):
     command = ["--data", otb, "--weights", weights, "--protocol", "sre", "--output"]
     assert evaluate.main([*command, str(tmp_path / "each")]) == 0

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import textwrap
+import zipfile
 
 import numpy as np
 import pytest
@@ -162,6 +163,13 @@ def test_text_of_others(tmp_path):
     (tmp_path / "gt.txt").write_text("7,3,11,21,30,40,1,1,0.5\n")  # MOT17's gt.txt
     (row,) = box_files.read_box_file(tmp_path / "gt.txt")
     assert row == (6, "3", [10, 20, 30, 40], None)
+    (tmp_path / "gt.txt").write_text("1,0,11,21,30,40,1,person,1\n")  # of an older CVAT
+    (row,) = box_files.read_box_file(tmp_path / "gt.txt")
+    assert row == (0, "0", [10, 20, 30, 40], None)
+    line = "1,-1,11,21,30,40,.9,-1,-1,-1\n"  # detections, which have no identity
+    (tmp_path / "det.txt").write_text(line + line + line.replace("1,", "2,", 1))
+    rows = box_files.read_box_file(tmp_path / "det.txt")
+    assert [row[:2] for row in rows] == [(0, "1"), (0, "2"), (1, "1")]
     (tmp_path / "a.csv").write_text("10,20,30,40\n5,6,7,8\n")  # objects of one frame
     names, found = read(tmp_path / "a.csv", 9)
     assert names == ["1", "2"]
@@ -176,6 +184,7 @@ def test_text_of_others(tmp_path):
         ("a.csv", "x,y,w,h\n1,2,3\n", "box 1: expected columns x,y,w,h"),
         ("a.csv", "frame,x,y,w,h\n1.5,1,2,3,4\n", "box 1: expected columns x,y,w,h"),
         ("a.csv", "x,y,w,h\n", "holds no box"),
+        ("a.csv", "x,y,w,h\n.5,.6,.1,.2\n", r"shares of the frame, such as \[0.5, .*pixels"),
         ("a.csv", "", "holds no box"),
         ("a.csv", "x,y,w,h\n" + "1" * 200_000, "is not a table: field larger than"),
         ("a.txt", "1,2,3,4,5,6,7,8\n", "line 1: expected columns"),
@@ -195,6 +204,13 @@ def test_bad_box_files(tmp_path, name, text, message):
     with pytest.raises(ValueError, match=message) as caught:
         box_files.read_box_file(tmp_path / name)
     assert len(str(caught.value)) < 400
+
+
+def test_packed_box_file(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.csv", "w") as packed:  # what CVAT and spreadsheets give
+        packed.writestr("annotations.xml", "<annotations/>")
+    with pytest.raises(ValueError, match=r"a.csv is packed \(zip, xlsx\); give the file in it"):
+        box_files.read_box_file(tmp_path / "a.csv")
 
 
 def test_missing_box_file(tmp_path):

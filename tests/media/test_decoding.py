@@ -101,7 +101,7 @@ def test_frames_are_those_of_ffmpeg(tmp_path, name, capfd):
     assert np.abs(frames.astype(int) - truth).max() <= 1
     assert frames[..., 1].std() > 20  # a picture
     assert not opened.gaps and not capfd.readouterr().err
-    assert opened.count == count or not name.endswith((".mp4", ".webm", ".ts", ".mov"))
+    assert opened.length == count or not name.endswith((".mp4", ".webm", ".ts", ".mov"))
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def dropping_server(tmp_path, monkeypatch):
 
 def test_stream_that_drops_is_connected_to_again_and_ends(dropping_server, capfd):
     numbers, _, opened = read(f"{dropping_server}/clip.ts")
-    assert opened.count is None
+    assert opened.length is None
     once = len(numbers) // 2
     assert 0 < once < COUNT
     assert numbers == list(range(2 * once))

@@ -1,5 +1,7 @@
 """Images of every depth, order and kind, made here; what is cut off is an error."""
 
+import struct
+
 import cv2
 import numpy as np
 import PIL.Image
@@ -20,7 +22,7 @@ def scene(number=0, dtype=np.uint8):
 def read(path):
     opened = video.open_source(path)
     frames = [frame for _, frame in opened.frames]
-    assert len(frames) == opened.count
+    assert len(frames) == opened.length
     return np.stack(frames)
 
 
@@ -68,6 +70,56 @@ def test_pages_of_a_tiff(tmp_path, color):
         number for number, _ in video.open_source(tmp_path / "a.tif", start=1, stride=2).frames
     ]
     assert numbers == [1, 3]
+
+
+def tiff(path, image, *, meaning=1, planes=1):
+    """Writes a TIFF of 16 bits by hand, as no library here writes these kinds."""
+    height, width, *rest = image.shape
+    channels = rest[0] if rest else 1
+    strips = [image] if planes == 1 else list(image.transpose(2, 0, 1))
+    data = b"".join(strip.astype("<u2").tobytes() for strip in strips)
+    size = len(data) // len(strips)
+    lists = [[16] * channels, [8 + n * size for n in range(len(strips))], [size] * len(strips)]
+    place = 8 + len(data)
+    places, lists_data = [], b""
+    for values, code in zip(lists, "HII", strict=True):
+        packed = struct.pack(f"<{len(values)}{code}", *values)
+        inline = int.from_bytes(packed.ljust(4, b"\0"), "little")
+        places.append(inline if len(packed) <= 4 else place + len(lists_data))
+        lists_data += packed if len(packed) > 4 else b""
+    tags = [
+        (256, 4, 1, width), (257, 4, 1, height), (258, 3, channels, places[0]), (259, 3, 1, 1),
+        (262, 3, 1, meaning), (273, 4, len(strips), places[1]), (277, 3, 1, channels),
+        (278, 4, 1, height), (279, 4, len(strips), places[2]), (284, 3, 1, planes),
+    ]  # fmt: skip
+    head = struct.pack("<2sHI", b"II", 42, place + len(lists_data))
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    end = struct.pack("<H", len(tags)) + entries + bytes(4)
+    path.write_bytes(head + data + lists_data + end)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_deep_tiff_in_which_0_is_white(tmp_path, alone):
+    grey = scene()[..., 0].astype(np.uint16) * 257
+    tiff(tmp_path / "a.tif", 65535 - grey, meaning=0)
+    frames = read(tmp_path / "a.tif" if alone else tmp_path)
+    np.testing.assert_array_equal(frames[0], np.repeat(scene()[..., :1], 3, 2))
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_deep_tiff_whose_channels_lie_apart_is_refused(tmp_path, alone):
+    colors = scene().astype(np.uint16) * 257
+    tiff(tmp_path / "a.tif", colors, meaning=2)
+    np.testing.assert_array_equal(read(tmp_path / "a.tif" if alone else tmp_path)[0], scene())
+    tiff(tmp_path / "a.tif", colors, meaning=2, planes=2)
+    with pytest.raises(ValueError, match=r"a\.tif; its channels of more than 8 bits lie apart"):
+        read(tmp_path / "a.tif" if alone else tmp_path)
+
+
+def test_aerial_images_are_not_too_large(tmp_path, recwarn):
+    PIL.Image.new("1", (14400, 12800)).save(tmp_path / "a.png")
+    assert video.open_source(tmp_path / "a.png").length == 1  # which decodes nothing yet
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])

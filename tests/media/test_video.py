@@ -1,5 +1,6 @@
 """Sources and writers on clips made here, each frame of a grey level that names it."""
 
+import fractions
 import os
 import pathlib
 import subprocess
@@ -75,7 +76,7 @@ def folder(tmp_path_factory):
 def test_every_source_gives_the_same_frames(folder, name, fps):
     numbers, frames, opened = read(folder / name)
     assert numbers == list(range(COUNT)) == numbers_of(frames)
-    assert opened.count == COUNT
+    assert opened.length == COUNT
     assert opened.fps == pytest.approx(fps, rel=0.02)
     assert {frame.shape for frame in frames} == {(HEIGHT, WIDTH, 3)}
     red, green, blue = frames[3][4:16, 4:24].reshape(-1, 3).mean(0)
@@ -87,20 +88,20 @@ def test_every_source_gives_the_same_frames(folder, name, fps):
 def test_range_and_stride(folder, name):
     numbers, frames, opened = read(folder / name, start=2, stop=9, stride=3)
     assert numbers == [2, 5, 8] == numbers_of(frames)
-    assert opened.count == 3
+    assert opened.length == 3
     assert opened.fps == pytest.approx((30 if name == "images" else 10) / 3, rel=0.02)
 
 
 def test_stop_beyond_the_end(folder):
     numbers, _, opened = read(folder / "clip.mp4", start=10, stop=99)
     assert numbers == [10, 11]
-    assert opened.count == 2
+    assert opened.length == 2
 
 
 def test_still_image_is_one_frame(folder):
     _, frames, opened = read(folder / "images" / "4.png")
     np.testing.assert_array_equal(frames[0], picture(4))
-    assert opened.count == 1
+    assert opened.length == 1
 
 
 def test_rotation_of_the_file_is_applied(folder):
@@ -262,6 +263,17 @@ def test_frames_keep_the_times_of_the_source(folder, tmp_path):
     times = [opened.time_of(number) for number in numbers]
     truth = [(n - 2 + 30 * (n > 5)) / 10 for n in range(2, COUNT)]
     np.testing.assert_allclose(times, truth, atol=2e-3)
+
+
+@pytest.mark.parametrize("resize, shape", [(None, fractions.Fraction(64, 45)), ("64x46", None)])
+def test_shape_of_pixels_is_kept(folder, tmp_path, resize, shape):
+    ffmpeg("-i", folder / "clip.mp4", "-vf", "setsar=64/45", "-c:v", "mpeg4", tmp_path / "dvd.avi")
+    source = video.open_source(tmp_path / "dvd.avi", resize=resize)
+    with video.video_writer(tmp_path / "out.mp4", (46, 64, 3), fps=10, source=source) as write:
+        for number, frame in source.frames:
+            write(frame, number)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio in (shape, shape or 1)
 
 
 def test_older_video_stands_until_the_new_one_is_whole(folder, tmp_path):

@@ -212,6 +212,12 @@ def test_ctrl_c(tmp_path, capsys, monkeypatch):
     assert code == 130 and said == "stopped; the same command goes on from here\n"
 
 
+def test_a_share_of_a_check_is_refused(capsys):
+    words = ["--dataset", "got10k", "--source", "s", "--check-only", "--shard", "0/2"]
+    code, _, err = run(capsys, *words)
+    assert (code, err) == (2, "error: --shard writes a share; leave out --check-only\n")
+
+
 def test_another_set_in_the_output_is_refused(tmp_path, capsys):
     root = make_coco(tmp_path / "coco")
     prepare(capsys, "coco", root, tmp_path / "out")
@@ -269,3 +275,24 @@ def test_kill_and_go_on(tmp_path, capsys):
         assert {path.name for path in root.rglob("*")} - set(names) == {
             "object_crops", "got10k", "1.0.0", ".config", "metadata.json", ".siamfc-lock",
         }  # fmt: skip
+
+
+def test_shares_of_several_machines_make_one_set(tmp_path, capsys):
+    source = tmp_path / "got10k"
+    for number in range(18):  # three shards
+        make_got10k(source / "train", f"{number:02d}", [[30, 20, 50, 40]] * 2)
+    out = prepare(capsys, "got10k", source, tmp_path / "a", "--shard", "0/2")
+    assert "share 0 of 2 is done; when all are, the same command without --shard joins" in out
+    assert "12 videos, 12 tracks, 24 frames kept" in out
+    assert not list((tmp_path / "a").rglob(prepared.INDEX_NAME))
+    assert "6 videos" in prepare(capsys, "got10k", source, tmp_path / "a", "--shard", "1/2")
+    done = stored_shards(tmp_path)
+    assert len(done) == 3
+    prepare(capsys, "got10k", source, tmp_path / "a")
+    prepare(capsys, "got10k", source, tmp_path / "b")
+    first, second = (prepared.find_prepared(tmp_path / name) for name in "ab")
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes(), path.name
+    for shard, written in done.items():  # joined, not done anew
+        stored = first / f"object_crops-train.array_record-{shard}-of-00003"
+        assert stored.stat().st_mtime_ns == written

@@ -205,6 +205,15 @@ def test_coco(tmp_path):
     assert {track.frame_size for track in tracks} == {(64, 48)}
 
 
+def test_coco_with_the_separators_of_windows(tmp_path):
+    path = make_coco(tmp_path) / "annotations/instances_train2017.json"
+    content = json.loads(path.read_text())
+    content["images"][0]["file_name"] = "images\\a.jpg"
+    path.write_text(json.dumps(content))
+    paths = {path for track in read_all("coco", tmp_path) for path in track.sequence.frames.paths}
+    assert str(tmp_path / "train2017/images/a.jpg") in paths
+
+
 def test_an_annotation_of_no_image_is_left_out_alone(tmp_path):
     path = make_coco(tmp_path) / "annotations/instances_train2017.json"
     content = json.loads(path.read_text())
