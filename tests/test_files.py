@@ -140,3 +140,13 @@ def test_a_lock_goes_with_its_process(tmp_path):
     assert (tmp_path / "a").is_dir()
     with locked(tmp_path / "a"):
         pass
+
+
+def test_machines_with_different_shares_write_to_one_folder(tmp_path):
+    with (
+        locked(tmp_path, share="0/2"),
+        locked(tmp_path, share="1/2"),
+        pytest.raises(ValueError, match="another process writes"),
+        locked(tmp_path, share="0/2"),
+    ):
+        pass
