@@ -23,7 +23,10 @@ def keep_compiled() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     if FOLDER_VARIABLE in os.environ:
         return
-    folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    try:
+        folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    except RuntimeError:  # a user without a home, as in containers
+        return
     folder = folder / "siamfc_jax"
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,6 @@ Defaults that are a choice of science are those of the authors' code
 import argparse
 import dataclasses
 import json
-import math
 from typing import ClassVar
 
 
@@ -98,24 +97,26 @@ class TrackerConfig:
     redetect: bool = _setting(False, "search the whole frame for a lost object")
 
     def __post_init__(self):
-        _check(self, "num_scales", lambda value: value > 0 and value % 2, "be odd and positive")
+        # Upper bounds are beyond all use; with less, float32 numbers stay finite.
+        odd = "be odd and lie in 1..99"
+        _check(self, "num_scales", lambda value: 0 < value < 100 and value % 2, odd)
         places = "search", "peak", "exemplar"
         _check(self, "scales_on", places.__contains__, "be search, peak or exemplar")
-        _check(self, "scale_step", lambda value: value >= 1, "be at least 1")
+        _check(self, "scale_step", lambda value: 1 <= value <= 2, "lie in [1, 2]")
         shares = "scale_penalty scale_rate window_influence lost_below found_above"
         _check(self, shares, lambda value: 0 <= value <= 1, "lie in [0, 1]")
-        _check(self, "context", lambda value: value >= 0, "not be negative")
+        _check(self, "context", lambda value: 0 <= value <= 10, "lie in [0, 10]")
         weights = "confidence_score confidence_share confidence_bias"
-        _check(self, weights, math.isfinite, "be finite")
-        _check(self, "lost_after", lambda value: value >= 1, "be at least 1")
+        _check(self, weights, lambda value: abs(value) <= 1e6, "lie in [-1e6, 1e6]")
+        _check(self, "lost_after", lambda value: 1 <= value <= 1e6, "lie in 1..1000000")
         if self.found_above < self.lost_below:
             raise ValueError(
                 "found_above must not be less than lost_below, "
                 f"got {self.found_above} and {self.lost_below}"
             )
-        if not 0 < self.min_scale <= 1 <= self.max_scale:
+        if not 1e-3 <= self.min_scale <= 1 <= self.max_scale <= 1e3:
             raise ValueError(
-                "min_scale and max_scale must enclose 1 and be positive, "
+                "min_scale and max_scale must enclose 1 and lie in [0.001, 1000], "
                 f"got {self.min_scale} and {self.max_scale}"
             )
 
@@ -273,16 +274,37 @@ def from_json(text: str, **classes) -> dict:
       keyword -> config.
 
     Raises:
-      ValueError: a keyword is missing, a field is unknown or out of range.
+      ValueError: a keyword is missing, a field is unknown, of another type or out of range.
     """
-    data = json.loads(text)
+    try:
+        data = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if not isinstance(data, dict):
+        raise ValueError("it is no object of objects")
     configs = {}
     for name, cls in classes.items():
         if name not in data:
             raise ValueError(f"config has no '{name}', it has {sorted(data)}")
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(data[name]) - known)
+        if not isinstance(data[name], dict):
+            raise ValueError(f"'{name}' is no object")
+        known = {field.name: field.default for field in dataclasses.fields(cls)}
+        unknown = sorted(data[name].keys() - known.keys())
         if unknown:
             raise ValueError(f"unknown settings {unknown} in '{name}', known are {sorted(known)}")
+        for key, value in data[name].items():
+            if not _has_type_of(value, known[key]):
+                raise ValueError(
+                    f"{key} in '{name}' must be like {known[key]!r}, got {str(value)[:80]}"
+                )
         configs[name] = cls(**data[name])
     return configs
+
+
+def _has_type_of(value, default):
+    """Says whether a value of JSON can stand where a default does."""
+    if isinstance(default, tuple):
+        return isinstance(value, list) and all(type(count) is int for count in value)
+    if isinstance(default, float):
+        return type(value) in (int, float)
+    return type(value) is type(default)

@@ -1,8 +1,10 @@
-"""Files that are either whole or not there."""
+"""Files and folders that are either whole or not there."""
 
 import contextlib
 import os
 import pathlib
+import shutil
+from collections.abc import Iterator
 
 
 def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
@@ -27,7 +29,124 @@ def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())  # else a power cut could leave the new name with no content
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             partial.unlink()
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None  # what the caller knows of
         raise
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Gives a new folder to fill; it takes the place of `path` when the body ends.
+
+    An older folder is renamed before, and removed after. A kill between the two renames
+    leaves it under its other name, where `standing` finds it and the next writer puts it back.
+    What lies in the older folder and not in the new one is kept.
+
+    Args:
+      path: folder to write; those above it are made.
+
+    Yields:
+      The folder to fill.
+
+    Raises:
+      OSError: it cannot be written; the older folder stays as it was, as it does where the
+        body fails.
+      ValueError: it is the current folder, which a new one cannot replace.
+    """
+    path = pathlib.Path(os.path.realpath(path))
+    if path == pathlib.Path(os.path.realpath(os.getcwd())):
+        raise ValueError(f"{path} is the current folder; name a folder in it or beside it")
+    new, old = _beside(path, "new"), _beside(path, "old")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _settle(path, old)
+    if new.exists():  # of a writer that was killed
+        shutil.rmtree(new)
+    new.mkdir()
+    try:
+        yield new
+        if path.exists():
+            os.rename(path, old)
+        os.rename(new, path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            os.rename(old, path)
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    _settle(path, old)
+
+
+@contextlib.contextmanager
+def locked(
+    path: str | os.PathLike, *, beside: bool = False, share: str | None = None
+) -> Iterator[None]:
+    """Keeps all other processes that ask from writing to a folder, until this one ends.
+
+    An empty hidden file is locked, which stays; the system frees it when its process ends,
+    however that comes about.
+
+    Args:
+      path: folder; it is made, or those above it where the lock lies beside.
+      beside: whether the lock lies beside the folder, as `whole_folder` replaces all of it.
+      share: `I/N` of several machines that write to the folder at once, each its own files;
+        None for one that writes all.
+
+    Yields:
+      Nothing.
+
+    Raises:
+      OSError: the place cannot be written.
+      ValueError: another process holds the lock.
+    """
+    import filelock  # here, as reading files does without it
+
+    target = pathlib.Path(os.path.realpath(path))
+    place = _beside(target, "lock") if beside else target / ".siamfc-lock"
+    if share:
+        place = place.with_name(f"{place.name}-{share.replace('/', '-of-')}")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(place)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ValueError(
+            f"another process writes to {path}; wait for its end, or choose another place"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def standing(path: str | os.PathLike) -> pathlib.Path:
+    """Returns where a folder of `whole_folder` is to be read.
+
+    Args:
+      path: the folder.
+
+    Returns:
+      `path`; or where the older folder is, if a writer was killed before the new one stood.
+    """
+    path = pathlib.Path(path)
+    old = _beside(pathlib.Path(os.path.realpath(path)), "old")
+    return old if old.is_dir() and not path.exists() else path
+
+
+def _beside(path, what):
+    """Returns the path of the new or the old folder: hidden, and a name that nobody else gives."""
+    return path.with_name(f".{path.name}.siamfc-{what}")
+
+
+def _settle(path, old):
+    """Ends what a writer began: the older folder comes back, or gives what is its own and goes."""
+    if not old.exists():
+        return
+    if not path.exists():
+        os.rename(old, path)
+        return
+    for entry in old.iterdir():
+        if not (path / entry.name).exists():
+            os.rename(entry, path / entry.name)
+    shutil.rmtree(old)

@@ -19,6 +19,9 @@ EXEMPLAR_SIZE = 127  # z, in crop pixels (tracker.m)
 SEARCH_SIZE = 255  # x when tracking (tracker.m)
 TRAIN_SEARCH_SIZE = 239  # x in training: 255 - 2 * 8 (experiment.m)
 PATCH_SIZE = 319  # side of stored patches: a search crop with a border of 32 px
+# Sides of a box between which float32 loses nothing that matters: in pixels, and in longer sides
+# of the frame.
+SMALLEST_SIDE, LARGEST_SIDE = 0.01, 100
 STRIDE = 8  # crop pixels from one response cell to the next
 
 
@@ -79,8 +82,8 @@ def check_box(box: Array, frame_shape: tuple[int, ...]) -> np.ndarray:
       The box f32[4] as a NumPy array.
 
     Raises:
-      ValueError: the box is not four finite numbers, has no positive size, or has its
-        centre outside the frame.
+      ValueError: the box is not four finite numbers, has no positive size or one beyond
+        reason, or has its centre outside the frame.
     """
     try:
         checked = np.asarray(box, np.float32)
@@ -92,6 +95,12 @@ def check_box(box: Array, frame_shape: tuple[int, ...]) -> np.ndarray:
     if not (checked[2:] > 0).all():
         raise ValueError(f"box must have positive width and height in pixels, got {text}")
     height, width = frame_shape[:2]
+    largest = LARGEST_SIDE * max(width, height)
+    if (checked[2:] < SMALLEST_SIDE).any() or (checked[2:] > largest).any():
+        raise ValueError(
+            f"box must have sides of {SMALLEST_SIDE} to {largest} pixels in a frame of {width} x "
+            f"{height}, got {text}"
+        )
     x, y = checked[:2] + checked[2:] / 2
     if not (0 <= x <= width and 0 <= y <= height):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do to a run, and what the end of a process does to its workers."""
+"""What signals do to a run, and what the end of a process does to its workers."""
 
 import contextlib
 import os
@@ -20,12 +20,32 @@ class Stopped(Exception):  # noqa: N818, not an error
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: ends what Ctrl-C ends."""
+    """SIGTERM or SIGHUP came: ends what Ctrl-C ends.
+
+    Attributes:
+      signal: which of them.
+    """
+
+    def __init__(self, number: int = signal.SIGTERM):
+        """Takes the number of the signal."""
+        super().__init__()
+        self.signal = number
+
+
+def ending_signals() -> list[int]:
+    """Returns the signals that ask a process to end, besides Ctrl-C.
+
+    SIGHUP comes when a terminal is closed; nohup lets it be ignored, and so it stays.
+    """
+    numbers: list[int] = [signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)  # not on Windows
+    return numbers
 
 
 @contextlib.contextmanager
 def terminated():
-    """Turns SIGTERM into `Terminated`, so that files are closed and one line says what happened.
+    """Turns SIGTERM and SIGHUP into `Terminated`: files are closed, one line says what happened.
 
     Only the main thread of a process may do so; in others nothing changes.
     """
@@ -33,19 +53,20 @@ def terminated():
         yield
         return
 
-    def end(*_):
-        raise Terminated
+    def end(number, _frame):
+        raise Terminated(number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in ending_signals()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def caught_signals():
-    """Yields a list that receives the number of a SIGINT or SIGTERM; a second one interrupts.
+    """Yields a list that receives the number of a signal to end; a second one interrupts.
 
     In another thread than the main one of a process the list stays empty.
     """
@@ -59,7 +80,8 @@ def caught_signals():
             raise KeyboardInterrupt
         caught.append(number)
 
-    before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, *ending_signals()]
+    before = {number: signal.signal(number, catch) for number in numbers}
     try:
         yield caught
     finally:

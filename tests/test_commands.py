@@ -13,12 +13,15 @@ import jax
 import numpy as np
 import pytest
 import tiny_networks
+import tiny_tracks
 
 import siamfc_jax
 from siamfc_jax.commands import models, shell, track
 from siamfc_jax.config import TrackerConfig
+from siamfc_jax.files import locked
 from siamfc_jax.network.saved_models import Model, save_model
 from siamfc_jax.signals import Stopped
+from siamfc_jax.training import sgd
 
 ROOT = pathlib.Path(__file__).parents[1]
 COMMANDS = sorted(shell.COMMANDS)
@@ -42,6 +45,10 @@ WRONG = {
     "trax": (["--weights", "nowhere"], "no model at nowhere; expected one of siamfc, siamfc-small"),
     "export": (["nowhere", "out"], "no model at nowhere; expected one of siamfc, siamfc-small"),
 }
+
+
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+SIGNALS += [(signal.SIGHUP, 129)] if hasattr(signal, "SIGHUP") else []
 
 
 def start(*words, code="import sys; from siamfc_jax.commands.shell import main; sys.exit(main())"):
@@ -78,17 +85,105 @@ def test_a_reader_that_goes_away_is_no_error():
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.parametrize("name", [*COMMANDS, None])
+def test_a_reader_that_goes_away_ends_each_command(name, monkeypatch, capsys):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert shell.main([name, "--help"] if name else ["--version"]) == 141
+        monkeypatch.undo()
+    assert capsys.readouterr().err == ""
+
+
+def test_closed_streams_are_no_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert shell.main(["models"]) == 0
+    assert shell.main(["trak"]) == 2
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs a limit of file sizes")
+def test_a_model_that_does_not_fit_on_the_disk_is_one_line(tmp_path):
+    command = start("convert", "siamfc-small", tmp_path / "out")
+    command["args"] = ["sh", "-c", 'ulimit -f 40; exec "$@"', "sh", *command["args"]]
+    done = subprocess.run(**command, stdout=subprocess.PIPE, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(f"error: cannot save to {tmp_path}/out: .*; is .*\n", done.stderr)
+    assert os.listdir(tmp_path) == [".out.siamfc-lock"]
+
+
+@pytest.fixture
+def not_under_nohup():
+    """Lets SIGHUP end this process, wherever the tests were started."""
+    hang_up = getattr(signal, "SIGHUP", None)
+    before = hang_up and signal.signal(hang_up, signal.SIG_DFL)
+    yield
+    if hang_up:
+        signal.signal(hang_up, before)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("number, code", SIGNALS)
+@pytest.mark.usefixtures("not_under_nohup")
 def test_signals_are_one_line(name, number, code, monkeypatch, capsys):
-    command, before = shell.COMMANDS[name], signal.getsignal(signal.SIGTERM)
+    command, before = shell.COMMANDS[name], signal.getsignal(number)
     monkeypatch.setattr(command, "check", lambda args: None)
     monkeypatch.setattr(command, "run", lambda args: os.kill(os.getpid(), number))
     # Words that can be parsed.
     words = {"models": [], "convert": ["a", "b"]}.get(name, WRONG[name][0])
     assert shell.main([name, *words]) == code
     assert capsys.readouterr().err == f"{command.STOPPED}\n"
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.usefixtures("not_under_nohup")
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
+def test_nohup_lets_a_command_go_on(monkeypatch, capsys):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    monkeypatch.setattr(models, "run", lambda args: os.kill(os.getpid(), signal.SIGHUP))
+    assert shell.main(["models"]) == 0
+
+
+# Words of each command that writes a folder, OUT; and whether its lock lies beside OUT.
+WRITERS = {
+    "train": (["--workdir", "OUT", "--data", "TRACKS"], False),
+    "prepare": (["--dataset", "got10k", "--source", "TRACKS", "--output", "OUT"], False),
+    "evaluate": (["--data", "d", "--output", "OUT"], False),
+    "tune": (["--weights", "siamfc", "--data", "d", "--output", "OUT"], True),
+    "calibrate": (["--weights", "siamfc", "--data", "d", "--output", "OUT"], True),
+    "convert": (["siamfc", "OUT"], True),
+    "export": (["siamfc", "OUT"], True),
+}
+
+
+def words_of(name, out, tracks):
+    return [{"OUT": str(out), "TRACKS": str(tracks)}.get(word, word) for word in WRITERS[name][0]]
+
+
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory):
+    return tiny_tracks.write(tmp_path_factory.mktemp("tracks"), tracks=1, frames=2)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_second_writer_is_refused(name, tracks, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sgd, "connect", lambda *_: None)  # else only before JAX has computed
+    out = tmp_path / "out"
+    with locked(out, beside=WRITERS[name][1]):
+        assert shell.main([name, *words_of(name, out, tracks)]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"error: another process writes to {out}; ") and line.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_place_that_cannot_be_written_is_one_line(name, tracks, tmp_path, monkeypatch, capsys):
+    """It is said before any work is done."""
+    monkeypatch.setattr(sgd, "connect", lambda *_: None)
+    (tmp_path / "file").write_text("")
+    assert shell.main([name, *words_of(name, tmp_path / "file" / "out", tracks)]) == 2
+    line = capsys.readouterr().err
+    assert re.match("error: (Not a directory|File exists|.*No such file)", line), line
+    assert line.count("\n") == 1
 
 
 @pytest.mark.parametrize(

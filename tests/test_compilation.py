@@ -1,5 +1,6 @@
 """Where compiled programs are kept."""
 
+import pathlib
 import platform
 import subprocess
 import sys
@@ -34,6 +35,16 @@ def test_the_users_cache_is_the_place(updates, monkeypatch, tmp_path):
 @pytest.mark.parametrize("folder", ["", "/elsewhere"])
 def test_jax_own_variable_goes_first(updates, monkeypatch, folder):
     monkeypatch.setenv(FOLDER_VARIABLE, folder)
+    keep_compiled()
+    assert "jax_compilation_cache_dir" not in updates
+
+
+def test_a_user_without_a_home_keeps_nothing(updates, monkeypatch):
+    def fail():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(pathlib.Path, "home", fail)
     keep_compiled()
     assert "jax_compilation_cache_dir" not in updates
 

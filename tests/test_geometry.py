@@ -58,6 +58,8 @@ def test_a_sound_box_comes_back_as_float32():
         (None, "four finite numbers x,y,w,h, got None"),
         ([10, 20, 0, 30], "positive width and height in pixels, got 10,20,0,30"),
         ([10, 20, 5, -30], "positive width and height in pixels, got 10,20,5,-30"),
+        ([50, 50, 1e-38, 1e-38], r"sides of 0.01 to 64000 pixels .*, got 50,50,1e-38,1e-38"),
+        ([-5e29, 50, 1e30, 9], r"sides of 0.01 to 64000 pixels .*, got -5e\+29,50,1e\+30,9"),
         ([630, 20, 40, 30], "inside the frame of 640 x 480 pixels, got 630,20,40,30"),
         ([10, -40, 40, 30], "inside the frame of 640 x 480 pixels, got 10,-40,40,30"),
     ],

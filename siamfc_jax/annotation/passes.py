@@ -13,6 +13,7 @@ from siamfc_jax.annotation.job import KeyBox, Span
 from siamfc_jax.annotation.places import Estimate
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.geometry import check_box
+from siamfc_jax.tracking.tracker import check_finite
 
 FRAME_BYTES = 1 << 28  # of the frames that a backward pass holds at once: 290 of 640 x 480
 
@@ -97,6 +98,8 @@ def run(
         if under_way is None:
             under_way = places.make_places(params, frame, count, config=config)
         under_way, estimates = places.update(params, under_way, frame, config=config)
+        for estimate in estimates.values():
+            check_finite(f"frame {number}", estimate.box, estimate.score, estimate.confidence)
         for name in events.removed.get(number, ()):
             if name in under_way.names:
                 under_way = places.remove(under_way, name)

@@ -7,6 +7,8 @@ turn a score into a confidence. It takes as long as tracking 2400 frames. `--dat
 siamfc train.
 """
 
+from siamfc_jax.files import locked
+
 STOPPED = "stopped; nothing was written"
 
 
@@ -54,8 +56,9 @@ def run(args) -> None:
     from siamfc_jax.data.prepared import read_tracks
     from siamfc_jax.training import calibration
 
-    model, tracks = load_model(args.weights), read_tracks(args.data, "val")
-    result = calibration.calibrate(model, tracks, count=args.tracks)
-    save_model(args.output, result.model)
+    with locked(args.output, beside=True):
+        model, tracks = load_model(args.weights), read_tracks(args.data, "val")
+        result = calibration.calibrate(model, tracks, count=args.tracks)
+        save_model(args.output, result.model)
     numbers = ", ".join(f"{name} {value}" for name, value in result.numbers.items())
     print(f"{args.output}: ROC AUC {result.area:.3f} in {result.frames} frames with {numbers}")

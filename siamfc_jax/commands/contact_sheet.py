@@ -9,6 +9,7 @@ shift, stretch and colour; boxes are yellow, the positive cells of the label gre
 import pathlib
 
 from siamfc_jax.config import TrainConfig
+from siamfc_jax.files import write_whole
 
 STOPPED = "stopped; nothing was written"
 
@@ -54,16 +55,20 @@ def run(args) -> None:
       args: the flags.
 
     Raises:
-      ValueError: the set cannot be read, or the picture cannot be written.
+      ValueError: the set cannot be read, or its crops cannot be drawn.
+      OSError: the picture cannot be written.
     """
     import cv2
 
     from siamfc_jax.data.prepared import read_tracks
+    from siamfc_jax.media.outputs import check_outputs
     from siamfc_jax.training.contact_sheet import draw_sheet
 
+    check_outputs([], {"--output": args.output})
     tracks = read_tracks(args.data)
     config = TrainConfig(seed=args.seed)
     sheet = draw_sheet(tracks, rows=args.rows, columns=args.columns, config=config)
-    if not cv2.imwrite(args.output, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise ValueError(f"cannot write {args.output}; expected a file in an existing folder")
+    ending = pathlib.Path(args.output).suffix
+    picture = cv2.imencode(ending, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1]
+    write_whole(args.output, picture.tobytes())
     print(f"{args.rows * args.columns} samples of {len(tracks)} tracks in {args.output}")

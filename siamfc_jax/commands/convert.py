@@ -11,8 +11,9 @@ takes, such as the `--workdir` of a run. Tracker settings given as flags stay wi
 import pathlib
 
 from siamfc_jax import config
+from siamfc_jax.files import locked
 
-STOPPED = "stopped; OUTPUT_DIR may be incomplete"
+STOPPED = "stopped; nothing was written"
 
 
 def add_arguments(parser, words) -> None:
@@ -56,7 +57,8 @@ def run(args) -> None:
     from siamfc_jax import save_model
     from siamfc_jax.network.weights import read_weights
 
-    loaded = read_weights(args.source)
-    settings = config.from_arguments(loaded.tracker_config, args)
-    save_model(args.output, loaded._replace(tracker_config=settings))
+    with locked(args.output, beside=True):
+        loaded = read_weights(args.source)
+        settings = config.from_arguments(loaded.tracker_config, args)
+        save_model(args.output, loaded._replace(tracker_config=settings))
     print(f"wrote {args.output}; track with --weights {args.output}")

@@ -13,6 +13,7 @@ import pathlib
 
 from siamfc_jax import config
 from siamfc_jax.commands import flags
+from siamfc_jax.files import locked
 
 STOPPED = "stopped; the same command goes on from here"
 
@@ -106,18 +107,19 @@ def run(args) -> None:
     """
     from siamfc_jax.evaluation import execution, reports
 
-    evaluation = make_plan(args)
     part, parts = flags.parse_shard(args.shard, {})
-    if parts > 1:
-        evaluation = evaluation._replace(sequences=evaluation.sequences[part::parts])
-    if evaluation.tracker:
-        for line in execution.track(evaluation):
-            print(line, flush=True)
-    if parts > 1:
-        print(f"share {part} of {parts} is done; when all are, the same command without --shard "
-              "reports")  # fmt: skip
-        return
-    print(reports.report(evaluation, args.results or [args.output]), end="")
+    with locked(args.output, share=args.shard):
+        evaluation = make_plan(args)
+        if parts > 1:
+            evaluation = evaluation._replace(sequences=evaluation.sequences[part::parts])
+        if evaluation.tracker:
+            for line in execution.track(evaluation):
+                print(line, flush=True)
+        if parts > 1:
+            print(f"share {part} of {parts} is done; when all are, the same command without "
+                  "--shard reports")  # fmt: skip
+            return
+        print(reports.report(evaluation, args.results or [args.output]), end="")
 
 
 def make_plan(args):

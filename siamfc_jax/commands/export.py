@@ -13,8 +13,9 @@ import pathlib
 from siamfc_jax import config
 from siamfc_jax.commands import flags
 from siamfc_jax.config import TrackerConfig
+from siamfc_jax.files import locked, whole_folder, write_whole
 
-STOPPED = "stopped; OUTPUT_DIR may be incomplete"
+STOPPED = "stopped; nothing was written"
 
 
 def add_arguments(parser, words) -> None:
@@ -56,6 +57,11 @@ def run(args) -> None:
     Raises:
       ValueError: model, clip or settings cannot be used, or a file differs from the live model.
     """
+    with locked(args.output, beside=True):
+        _export(args)
+
+
+def _export(args):
     from siamfc_jax import load_model
     from siamfc_jax.export import checks, manifest, onnx_graphs, stablehlo
     from siamfc_jax.tracking import tracker
@@ -84,15 +90,15 @@ def run(args) -> None:
         checks.check_limits(f"{name}.jaxexport", differences)
         files[f"{name}.jaxexport"] = program
         compared[f"{name}.jaxexport"] = differences
-    args.output.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (args.output / name).write_bytes(data)
-        shown = ", ".join(f"{key} {value:.2g}" for key, value in compared[name].items())
-        print(f"{name}: {len(data) / 1e6:.2f} MB, largest differences: {shown}")
     described = manifest.describe(args.weights, loaded.model_config, settings, params, files)
     described["compared"] = {"frames": len(clip), "largest_differences": compared}
-    text = json.dumps(described, indent=2) + "\n"
-    (args.output / "manifest.json").write_text(text, encoding="utf-8")
+    files["manifest.json"] = (json.dumps(described, indent=2) + "\n").encode()
+    with whole_folder(args.output) as folder:
+        for name, data in files.items():
+            write_whole(folder / name, data)
+    for name, differences in compared.items():
+        shown = ", ".join(f"{key} {value:.2g}" for key, value in differences.items())
+        print(f"{name}: {len(files[name]) / 1e6:.2f} MB, largest differences: {shown}")
     print(f"wrote {args.output}")
 
 

@@ -11,6 +11,7 @@ import pathlib
 import re
 
 from siamfc_jax.commands import flags
+from siamfc_jax.files import locked
 
 STOPPED = "stopped; the same command goes on from here"
 
@@ -107,11 +108,12 @@ def run(args) -> None:
 
         what: dict = {"split": split, "workers": args.workers, "as_is": args.as_is}
         share = flags.parse_shard(args.shard, {})
-        if share == (0, 1):
-            place, report = builder.prepare(dataset, source, args.output, **what)
-            print(f"records in {place}")
-        else:
-            report = builder.prepare_share(dataset, source, args.output, share, **what)
-            print(f"share {share[0]} of {share[1]} is done; when all are, the same command without "
-                  "--shard joins them")  # fmt: skip
+        with locked(args.output, share=args.shard):
+            if share == (0, 1):
+                place, report = builder.prepare(dataset, source, args.output, **what)
+                print(f"records in {place}")
+            else:
+                report = builder.prepare_share(dataset, source, args.output, share, **what)
+                print(f"share {share[0]} of {share[1]} is done; when all are, the same command "
+                      "without --shard joins them")  # fmt: skip
     print(shards.format_report(report, shown=None if args.check_only else SHOWN))

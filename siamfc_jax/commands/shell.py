@@ -1,11 +1,12 @@
 """The shell of all commands: words in, an exit code out.
 
 Exit codes: 0 done; 2 something was wrong, which one line on standard error names; 130 after
-Ctrl-C and 143 after SIGTERM.
+Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, 141 where nobody reads the output any more.
 """
 
 import argparse
 import concurrent.futures
+import logging
 import os
 import sys
 
@@ -94,17 +95,22 @@ def main(argv=None) -> int:
     Returns:
       The exit code.
     """
+    sys.unraisablehook = _show_unraisable
+    for name in ("absl", "asyncio"):
+        # Orbax reports the errors of its threads there, page by page, before it raises them.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     words = sys.argv[1:] if argv is None else [str(word) for word in argv]
     command = COMMANDS.get(words[0]) if words else None
     try:
         with signals.terminated():
             code = _run(command, words)
-            sys.stdout.flush()  # here, where a full disk is still an error of the command
+            if sys.stdout:  # None where it was closed from the beginning
+                sys.stdout.flush()  # here, where a full disk is still an error of the command
             return code
     except signals.Stopped as stopped:
         return _end(stopped, 128 + stopped.signal)
     except KeyboardInterrupt as stop:
-        code = 143 if isinstance(stop, signals.Terminated) else 130
+        code = 128 + stop.signal if isinstance(stop, signals.Terminated) else 130
         return _end(command.STOPPED if command else "stopped", code)
     except BrokenPipeError:  # who read the output has gone, as `head` does
         _close_output()
@@ -117,6 +123,15 @@ def main(argv=None) -> int:
         if "RESOURCE_EXHAUSTED" not in str(error):  # how XLA says that memory is full
             raise
         return _end(f"error: {describe(MemoryError())}", 2)
+
+
+_show_others = sys.unraisablehook
+
+
+def _show_unraisable(error):
+    # Reads of a damaged checkpoint that are still going on when the first one fails say this.
+    if str(error.exc_value) != "Event loop is closed":
+        _show_others(error)
 
 
 def _run(command, words) -> int:
@@ -207,6 +222,7 @@ def _end(text, code) -> int:
 def _close_output():
     # What could not be written is written again at exit, and would fail again, with a traceback.
     try:
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

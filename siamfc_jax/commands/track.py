@@ -20,7 +20,7 @@ import contextlib
 import itertools
 import time
 
-from siamfc_jax import config
+from siamfc_jax import config, memory
 from siamfc_jax.commands import archive, flags
 
 STOPPED = "stopped before the first frame was tracked"
@@ -203,6 +203,8 @@ def run(args) -> int:
         args.video, start=args.start, stop=args.stop, stride=args.stride, resize=args.resize
     )
     first = next(source.frames)
+    # Frames that are read ahead, those of a call, and copies of both on the device.
+    memory.check(4 * args.chunk * first[1].nbytes, f"--chunk {args.chunk}")
     if not is_simple:
         return jobs.run_job(args, source, first, job, screen)
     drawn = None

@@ -8,12 +8,13 @@ sets are mixed by the weight of their tracks, and so are the sources within a se
     siamfc train --workdir runs/b --data GOT-10k/train --data crops:0.3,drones:0.1
 """
 
+import contextlib
 import dataclasses
-import logging
 import pathlib
 
 from siamfc_jax import config
 from siamfc_jax.commands import flags
+from siamfc_jax.files import locked
 
 STOPPED = "ended at once; the same command goes on from the last checkpoint"
 
@@ -113,9 +114,8 @@ def run(args) -> None:
       Stopped: a signal came, and the run was saved.
     """
     recipe = config.from_arguments(config.TrainConfig(), args)
-    for name in ("absl", "asyncio"):
-        # Orbax reports the errors of its threads there, page by page, before it raises them.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    import jax
+
     from siamfc_jax import load_model
     from siamfc_jax.data import mixture, pairs
     from siamfc_jax.training import loop, sgd
@@ -128,14 +128,16 @@ def run(args) -> None:
     sgd.connect(args.coordinator, args.num_processes, args.process_id)
     init_from = load_model(args.init_from) if args.init_from else None
     base = init_from.model_config if init_from else config.ModelConfig()
-    loop.fit(
-        recipe,
-        network_settings(base, args),
-        pathlib.Path(args.workdir),
-        source,
-        validation=validation,
-        init_from=init_from,
-        teachers=tuple(map(load_model, args.teacher)),
-        workers=args.workers,
-        profile=args.profile,
-    )
+    # Several hosts write to one folder, so the first one locks it for all.
+    with locked(args.workdir) if jax.process_index() == 0 else contextlib.nullcontext():
+        loop.fit(
+            recipe,
+            network_settings(base, args),
+            pathlib.Path(args.workdir),
+            source,
+            validation=validation,
+            init_from=init_from,
+            teachers=tuple(map(load_model, args.teacher)),
+            workers=args.workers,
+            profile=args.profile,
+        )

@@ -9,6 +9,7 @@ is the command that the VOT toolkit starts; with `--print-ini` it prints the ent
 import argparse
 import sys
 
+from siamfc_jax import memory
 from siamfc_jax.commands import flags
 
 STOPPED = "stopped"
@@ -48,9 +49,10 @@ def check(args) -> None:
       args: the flags.
 
     Raises:
-      ValueError: never; all that parses can be followed.
+      ValueError: a frame is larger than the memory.
     """
-    del args
+    for width, height in args.frame_size:
+        memory.check(8 * 3 * width * height, f"--frame-size {width}x{height}")
 
 
 def run(args) -> None:

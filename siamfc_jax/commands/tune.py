@@ -13,6 +13,7 @@ import pathlib
 
 from siamfc_jax import config
 from siamfc_jax.commands import flags
+from siamfc_jax.files import locked
 
 STOPPED = "stopped; the same command goes on from here"
 VALIDATION = ("got10k-val",)
@@ -85,14 +86,14 @@ def run(args) -> None:
     from siamfc_jax.evaluation import tuning
     from siamfc_jax.evaluation.benchmarks import BENCHMARKS
 
-    benchmark = BENCHMARKS[args.benchmark]
-    sequences = select_sequences(benchmark.read(args.data), args.sequences)
-    model, output = load_model(args.weights), pathlib.Path(args.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    log = output.with_name(f"{output.name}.trials.jsonl")
-    score = tuning.score_on(sequences, model, benchmark)
-    base = config.from_arguments(model.tracker_config, args)
-    best, value = tuning.search(score, base, trials=args.trials, seed=args.seed, log=log)
-    save_model(output, model._replace(tracker_config=best))
+    benchmark, output = BENCHMARKS[args.benchmark], pathlib.Path(args.output)
+    with locked(output, beside=True):
+        sequences = select_sequences(benchmark.read(args.data), args.sequences)
+        model = load_model(args.weights)
+        log = output.with_name(f"{output.name}.trials.jsonl")
+        score = tuning.score_on(sequences, model, benchmark)
+        base = config.from_arguments(model.tracker_config, args)
+        best, value = tuning.search(score, base, trials=args.trials, seed=args.seed, log=log)
+        save_model(output, model._replace(tracker_config=best))
     chosen = ", ".join(f"{name} {getattr(best, name)}" for name in tuning.RANGES)
     print(f"{output}: {value:.4f} with {chosen}")

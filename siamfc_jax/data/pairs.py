@@ -157,4 +157,4 @@ def batches(
 
 
 def _depend_on_parent(_index, _count):
-    signals.follow_parent(signal.SIGINT, signal.SIGTERM)
+    signals.follow_parent(signal.SIGINT, *signals.ending_signals())

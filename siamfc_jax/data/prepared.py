@@ -53,9 +53,36 @@ def save_index(path: str | pathlib.Path, index: Index) -> None:
 
 
 def load_index(path: str | pathlib.Path) -> Index:
-    """Reads what `save_index` wrote."""
-    with np.load(path) as arrays:
-        return Index(*(arrays[name] for name in Index._fields))
+    """Reads what `save_index` wrote.
+
+    Args:
+      path: of the file.
+
+    Returns:
+      The index.
+
+    Raises:
+      ValueError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path) as arrays:
+            index = Index(*(arrays[name] for name in Index._fields))
+        tracks, frames = len(index.lengths), int(index.lengths.sum())
+        if (
+            index.boxes.shape != (frames, 4)
+            or any(len(column) != tracks for column in index[:4])
+            or any(len(column) != frames for column in index[4:])
+            or (index.lengths < 0).any()
+        ):
+            raise ValueError("its columns do not belong together")
+    except Exception as error:  # NumPy raises many types of errors for a damaged file
+        raise _damaged(path, error) from None
+    return index
+
+
+def _damaged(path, error):
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return ValueError(f"{path} is damaged ({reason}); prepare the set again")
 
 
 def join_indexes(indexes: Iterable[Index]) -> Index:
@@ -81,7 +108,11 @@ class RecordFrames:
 
     def encoded(self, index: int) -> bytes:
         """Returns the stored bytes of frame `index`."""
-        return _open_records(self.folder, self.split, os.getpid())[self.numbers[index]]["image"]
+        number = self.numbers[index]
+        try:
+            return _open_records(self.folder, self.split, os.getpid())[number]["image"]
+        except Exception as error:  # array_record raises many types of errors
+            raise _damaged(self.name(index), error) from None
 
     def __getitem__(self, index):
         """Returns frame `index`, u8[H, W, 3] in RGB order; of a slice, the frames in it."""
@@ -135,7 +166,10 @@ def read_prepared(path: str | pathlib.Path) -> list[Sequence]:
     import tensorflow_datasets as tfds
 
     folder = find_prepared(path)
-    (split,) = tfds.builder_from_directory(folder).info.splits
+    try:
+        (split,) = tfds.builder_from_directory(folder).info.splits
+    except Exception as error:  # and so does tensorflow-datasets
+        raise _damaged(folder, error) from None
     index = load_index(folder / INDEX_NAME)
     stops = np.cumsum(index.lengths)
     return [

@@ -69,6 +69,8 @@ def track_all(params, runs, *, config, count: int):
             reading = time.perf_counter() - began
             boxes, scores, lost, seconds = batch.step(images)
             for slot, run in moving.items():
+                place = f"frame {len(run.steps)} of {run.name}"
+                tracker.check_finite(place, boxes[slot], scores[slot])
                 shares = seconds / len(moving), reading / len(moving)
                 step = runner.Step(boxes[slot], scores[slot], *shares, float(lost[slot]))
                 run.steps.append(step)

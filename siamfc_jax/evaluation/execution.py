@@ -55,7 +55,7 @@ def write_run_settings(plan: Plan) -> None:
         raise ValueError("this plan has no tracker to run; it only reports")
     path = plan.output / "run.json"
     settings = {"benchmark": plan.name, **plan.tracker.describe()}
-    before = json.loads(path.read_text()) if path.is_file() else settings
+    before = _read_settings(path) if path.is_file() else settings
     differing = [key for key in {**settings, **before} if settings.get(key) != before.get(key)]
     if differing:
         raise ValueError(
@@ -63,6 +63,16 @@ def write_run_settings(plan: Plan) -> None:
             "take another --output, or remove the folder"
         )
     write_whole(path, json.dumps(settings, indent=2) + "\n")
+
+
+def _read_settings(path):
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} does not say whose results lie there; take another --output")
+    return settings
 
 
 def _track_in_processes(tasks, jobs):

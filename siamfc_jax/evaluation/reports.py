@@ -1,10 +1,12 @@
 """Reports on result files: numbers, tables, plots and a page, of one tracker or several."""
 
+import io
 import json
 import pathlib
 
 from siamfc_jax.evaluation import html_report, plots, protocols, results, tables
 from siamfc_jax.evaluation.plan import Plan
+from siamfc_jax.files import write_whole
 
 
 def report(plan: Plan, folders: list) -> str:
@@ -80,13 +82,15 @@ def write_report(plan: Plan, summaries: dict, shown: dict) -> str:
         rows = [{"better": a, "other": b, **found._asdict()} for (a, b), found in differences]
         _write_json(plan.output / "comparisons.json", rows)
     text = "\n".join(tables.tables(summaries))
-    (plan.output / "table.md").write_text(text)
+    write_whole(plan.output / "table.md", text)
     for figure_name, figure in plots.figures(summaries).items():
-        figure.savefig(plan.output / f"{figure_name}.png", dpi=150)
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=150)
+        write_whole(plan.output / f"{figure_name}.png", picture.getvalue())
     title = f"{name if alone else f'{len(summaries)} trackers'} on {plan.name}"
-    (plan.output / "report.html").write_text(html_report.build(title, summaries, shown))
+    write_whole(plan.output / "report.html", html_report.build(title, summaries, shown))
     return text
 
 
 def _write_json(path, data):
-    path.write_text(json.dumps(data, indent=2) + "\n")
+    write_whole(path, json.dumps(data, indent=2) + "\n")

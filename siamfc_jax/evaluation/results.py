@@ -62,14 +62,18 @@ def write_result(folder, name: str, result: Result, *, one_based: bool) -> None:
     paths = result_paths(folder, name)
     for path in (paths.scores, paths.seconds):
         path.parent.mkdir(parents=True, exist_ok=True)
-    np.savetxt(paths.scores, result.scores, fmt="%.6g")
-    np.savetxt(paths.seconds, result.seconds, fmt="%.8f")
-    np.savetxt(paths.read_seconds, result.read_seconds, fmt="%.8f")
+    _write_numbers(paths.scores, result.scores, "%.6g")
+    _write_numbers(paths.seconds, result.seconds, "%.8f")
+    _write_numbers(paths.read_seconds, result.read_seconds, "%.8f")
     if np.isfinite(result.lost).any():
-        np.savetxt(paths.lost, result.lost, fmt="%.0f")
+        _write_numbers(paths.lost, result.lost, "%.0f")
+    _write_numbers(paths.boxes, result.boxes + _first_pixel(one_based), "%.3f")
+
+
+def _write_numbers(path, numbers, form):
     lines = io.StringIO()
-    np.savetxt(lines, result.boxes + _first_pixel(one_based), fmt="%.3f", delimiter=",")
-    write_whole(paths.boxes, lines.getvalue())
+    np.savetxt(lines, numbers, fmt=form, delimiter=",")
+    write_whole(path, lines.getvalue())
 
 
 def _first_pixel(one_based):
@@ -169,7 +173,8 @@ def write_archive(path, folder, names: Iterable[str], boxes: str, times: str | N
     Raises:
       ValueError: a result is missing.
     """
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in names:
             paths = result_paths(folder, name)
             if not paths.boxes.is_file():
@@ -177,3 +182,4 @@ def write_archive(path, folder, names: Iterable[str], boxes: str, times: str | N
             archive.write(paths.boxes, boxes.format(name))
             if times and paths.seconds.is_file():
                 archive.write(paths.seconds, times.format(name))
+    write_whole(path, content.getvalue())

@@ -44,7 +44,7 @@ def write_trajectory(folder, name: str, trajectory: Trajectory, *, one_based: bo
         for code, box in zip(trajectory.codes, trajectory.boxes, strict=True)
     ]
     times = [f"{value:.6f}\n" for value in np.nan_to_num(trajectory.seconds)]
-    _times_path(path).write_text("".join(times))
+    write_whole(_times_path(path), "".join(times))
     write_whole(path, "\n".join(lines) + "\n")
 
 

@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
+from siamfc_jax import memory
 from siamfc_jax.images import SUFFIXES
 from siamfc_jax.media import decoding, image_sources, outputs, sound
 
@@ -86,6 +87,8 @@ def open_source(source, *, start=0, stop=None, stride=1, resize=None, landmarks=
             f"got start {start}, stop {stop}, stride {stride}"
         )
     size = None if resize is None else _parse_size(resize)
+    if size:  # some frames are on their way at once
+        memory.check(8 * 3 * size[0] * size[1], f"--resize {resize}")
     source = str(source)
     numbers = range(start, sys.maxsize if stop is None else stop, stride)
     gaps: list[str] = []

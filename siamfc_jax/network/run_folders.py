@@ -16,10 +16,32 @@ METRICS_NAME = "metrics.jsonl"
 
 
 def read_metrics(workdir: str | pathlib.Path) -> list[dict]:
-    """Returns the records of a run's `metrics.jsonl`, without a last line that a kill cut short."""
+    """Reads the records of a run's `metrics.jsonl`, without a last line that a kill cut short.
+
+    Args:
+      workdir: of the run.
+
+    Returns:
+      One dictionary of numbers a line, in the order of the file.
+
+    Raises:
+      ValueError: a line is of another form; the text names it.
+    """
     path = pathlib.Path(workdir) / METRICS_NAME
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
+    lines = path.read_text(errors="replace").split("\n") if path.is_file() else []
+    records = []
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith("}") and number >= len(lines) - 1:
+            continue  # cut short, or what follows the last line
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        is_whole = isinstance(record, dict) and type(record.get("step")) is int
+        if not (is_whole and all(type(value) in (int, float) for value in record.values())):
+            raise ValueError(f"{path}, line {number} is no record of a step; remove the line")
+        records.append(record)
+    return records
 
 
 def validation_errors(records: Iterable[Mapping]) -> dict[int, float]:

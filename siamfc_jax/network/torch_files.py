@@ -5,12 +5,16 @@ tensors and refuses every other class and function, so that no file can run code
 """
 
 import collections
+import io
+import math
 import pathlib
 import pickle
 import zipfile
 from typing import NamedTuple
 
 import numpy as np
+
+from siamfc_jax import memory
 
 _STORAGES = {
     "DoubleStorage": np.dtype("<f8"),
@@ -32,21 +36,29 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     Raises:
       ValueError: the file is damaged, or does not hold named tensors.
     """
-    with open(path, "rb") as file:
-        try:
-            tree, storages = (_read_zip if zipfile.is_zipfile(file) else _read_legacy)(file)
-            return {name: tensor.read(storages) for name, tensor in tree.items()}
-        except Exception as error:  # a damaged pickle may raise whatever it likes
-            raise ValueError(
-                f"{path} is no state_dict of tensors ({error}); "
-                "write one with torch.save(net.state_dict(), FILE)"
-            ) from error
+    path = pathlib.Path(path)
+    memory.check(2 * path.stat().st_size, str(path))
+    # From memory, where no read takes more than there is, whatever size it asks for.
+    file = io.BytesIO(path.read_bytes())
+    try:
+        tree, storages = (_read_zip if zipfile.is_zipfile(file) else _read_legacy)(file)
+        if not all(isinstance(name, str) for name, _ in tree.items()):
+            raise ValueError("its names are no text")
+        return {name: tensor.read(storages) for name, tensor in tree.items()}
+    except Exception as error:  # a damaged pickle may raise whatever it likes
+        raise ValueError(
+            f"{path} is no state_dict of tensors ({error}); "
+            "write one with torch.save(net.state_dict(), FILE)"
+        ) from error
 
 
 def _read_zip(file):
     with zipfile.ZipFile(file) as archive:
+        # torch.save does not compress, so that nothing is larger than the file.
+        if sum(entry.file_size for entry in archive.infolist()) > file.getbuffer().nbytes:
+            raise ValueError("it holds more than its size")
         entry = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-        unpickler = _Unpickler(archive.open(entry))
+        unpickler = _Unpickler(io.BytesIO(archive.read(entry)))
         tree = unpickler.load()
         folder = entry.removesuffix("data.pkl") + "data/"
         return tree, {key: archive.read(folder + key) for key in unpickler.dtypes}
@@ -77,6 +89,8 @@ class _Tensor(NamedTuple):
 
     def read(self, storages):
         size = self.dtype.itemsize
+        if math.prod(self.shape) * size > len(storages[self.key]):  # by strides of 0
+            raise ValueError(f"a tensor of shape {self.shape} is larger than its storage")
         # NumPy raises an error if the tensor does not lie within the storage.
         return np.ndarray(
             self.shape,
@@ -87,8 +101,11 @@ class _Tensor(NamedTuple):
         )
 
 
-class _Unpickler(pickle.Unpickler):
-    """Rebuilds dicts of tensors and refuses anything else, so that no file can run code."""
+class _Unpickler(pickle._Unpickler):
+    """Rebuilds dicts of tensors and refuses anything else, so that no file can run code.
+
+    The unpickler in Python: that in C takes memory for as many objects as a file says it has.
+    """
 
     def __init__(self, file):
         super().__init__(file, encoding="utf-8")

@@ -9,8 +9,9 @@ import zipfile
 
 import numpy as np
 
+from siamfc_jax import memory
 from siamfc_jax.config import ModelConfig, TrackerConfig
-from siamfc_jax.network import model
+from siamfc_jax.network import matlab_files, model
 from siamfc_jax.network.saved_models import Model, load_model
 from siamfc_jax.network.torch_files import read_state_dict
 
@@ -108,6 +109,7 @@ def _read_matlab(path):
     import scipy.io  # imported here because tracking does not need it
 
     try:
+        matlab_files.check(path)
         net = scipy.io.loadmat(path)["net"][0, 0]
         blocks = {str(layer["name"].item()): layer["block"] for layer in net["layers"].ravel()}
         params = {str(param["name"].item()): param["value"] for param in net["params"].ravel()}
@@ -192,6 +194,9 @@ def from_arrays(path: str | pathlib.Path) -> Model:
       ValueError: the file is not of this kind, or the network has other shapes.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        memory.check(2 * size, str(path))
         with np.load(path) as arrays:
             convolutions = [
                 {key: arrays[f"conv{layer}/{key}"] for key in ("kernel", "bias")}
@@ -232,4 +237,10 @@ def read_weights(source: pathlib.Path) -> Model:
         raise ValueError(f"{source} must end in one of {', '.join(READERS)}, or be a folder")
     if not source.is_file():
         raise ValueError(f"no file {source}")
-    return READERS[source.suffix](source)
+    try:
+        return READERS[source.suffix](source)
+    except (ValueError, OSError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # what a damaged file holds may raise whatever it likes
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{source} holds no network that is known ({reason})") from error

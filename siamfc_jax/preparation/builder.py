@@ -121,8 +121,7 @@ def prepare(
     leftovers = folder.parent.glob(f"incomplete.*_{folder.name}")  # of calls that were killed
     for path in [output / STAGING_NAME, *leftovers]:
         shutil.rmtree(path, ignore_errors=True)
-    content = json.loads((folder / prepared.REPORT_NAME).read_text(encoding="utf-8"))
-    return folder, shards.Report(**content["report"])
+    return folder, shards.Report(**_read_report(folder / prepared.REPORT_NAME)["report"])
 
 
 def _make_builder(dataset, source, output, split, workers, as_is):
@@ -138,7 +137,7 @@ def _make_builder(dataset, source, output, split, workers, as_is):
         as_is=as_is,
     )
     for path in output.glob(f"{builder.name}/*/*/{prepared.REPORT_NAME}"):
-        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        settings = _read_report(path)["settings"]
         if settings != builder.settings:
             raise ValueError(f"{output} holds {settings}; choose another --output or remove it")
     return builder
@@ -176,3 +175,14 @@ def prepare_share(
     jobs = shards.make_jobs(root=source, folder=output / STAGING_NAME, **settings)
     pathlib.Path(jobs[0].stem).parent.mkdir(parents=True, exist_ok=True)
     return shards.join_reports(shards.run_jobs(jobs[share[0] :: share[1]], workers=workers))
+
+
+def _read_report(path):
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        shards.Report(**content["report"])
+        return {"settings": content["settings"], "report": content["report"]}
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); remove the prepared set and prepare it again"
+        ) from None

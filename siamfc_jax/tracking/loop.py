@@ -57,6 +57,9 @@ def follow(
 
     Returns:
       An iterator of the results, which begins with the given boxes.
+
+    Raises:
+      FloatingPointError: the step gave NaN; the text names the frame. The iterator raises it.
     """
     number, frame = next(frames)
     first = tracker.start(params, frame, boxes, config=config)
@@ -118,6 +121,9 @@ def _batches(frames, size):
 
 
 def _result(number, frame, tracked, before, seconds):
+    if before is not tracked.state:  # else it is the first frame, whose scores are NaN
+        name = f"frame {number}"
+        tracker.check_finite(name, tracked.boxes, tracked.scores, tracked.confidences)
     return FrameResult(
         number=number,
         frame=frame,

@@ -243,6 +243,24 @@ def advance(params: dict, last: Tracked, frame: np.ndarray, *, config: TrackerCo
     return Tracked(state, roi, *numbers)
 
 
+def check_finite(frame: str, boxes: Array, *others: Array | float) -> None:
+    """Refuses what the step gave, if a number in it is none.
+
+    Args:
+      frame: which one it was, as the error names it.
+      boxes: f32[..., 4] in frame pixels.
+      *others: scores, confidences.
+
+    Raises:
+      FloatingPointError: NaN or an infinite number is among them.
+    """
+    if not all(np.isfinite(numbers).all() for numbers in (boxes, *others)):
+        raise FloatingPointError(
+            f"the step gave a number that is NaN or infinite in {frame}, for boxes "
+            f"{np.asarray(boxes).round(1).tolist()}; the weights or settings do not fit, try others"
+        )
+
+
 class Tracker:
     """The tracker as an object: a shell around `start` and `advance` for one box.
 
@@ -299,11 +317,14 @@ class Tracker:
 
         Raises:
           ValueError: the frame has another form, or `init` was not called.
+          FloatingPointError: the weights or the settings lead to NaN.
         """
         if self.state is None:
             raise ValueError("update was called before init; give the first frame and its box")
         frame = check_frame(frame)
-        self._keep(advance(self.params, self._tracked, frame, config=self.config))
+        tracked = advance(self.params, self._tracked, frame, config=self.config)
+        check_finite("this frame", tracked.boxes, tracked.scores, tracked.confidences)
+        self._keep(tracked)
         return self._tracked.boxes, float(self._tracked.scores)
 
     def _keep(self, tracked):

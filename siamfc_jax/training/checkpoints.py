@@ -5,17 +5,21 @@ Each `checkpoints/STEP/` holds the whole training state and the settings of the 
 reads a model out of them.
 """
 
+import itertools
 import json
+import os
 import pathlib
 import shutil
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
-from siamfc_jax.network import run_folders
+from siamfc_jax.network import run_folders, saved_models
 
 
 class _Best:
@@ -77,9 +81,14 @@ def save(manager: ocp.CheckpointManager, step: int, state: Any, settings: dict) 
     free = shutil.disk_usage(manager.directory).free
     if free < needed:
         raise _unwritable(manager, f"{free >> 10} KiB are free, of {needed >> 10} needed")
+    sums = saved_models.sums(settings, state)
     if jax.process_count() > 1:
         state = jax.tree.map(ocp.utils.fully_replicated_host_local_array_to_global_array, state)
-    items = {"state": ocp.args.StandardSave(state), "config": ocp.args.JsonSave(settings)}
+    items = {
+        "state": ocp.args.StandardSave(state),
+        "config": ocp.args.JsonSave(settings),
+        saved_models.SUMS: ocp.args.JsonSave(sums),
+    }
     try:
         manager.save(step, args=ocp.args.Composite(**items))
     except (OSError, ValueError) as error:
@@ -111,7 +120,10 @@ def _unwritable(manager, error):
 
 
 def restore(manager: ocp.CheckpointManager, shapes: Any, settings: dict, *, defaults: dict) -> Any:
-    """Restores the latest training state, whatever number of devices it was saved on.
+    """Restores the latest sound training state, whatever number of devices it was saved on.
+
+    Damaged checkpoints after it are moved to `damaged/` in the folder of the run, and a
+    line on standard error says so.
 
     Args:
       manager: from `open_manager`.
@@ -123,12 +135,36 @@ def restore(manager: ocp.CheckpointManager, shapes: Any, settings: dict, *, defa
       The state in NumPy arrays, or None if nothing has been saved.
 
     Raises:
-      ValueError: the run was begun with other settings, or the checkpoint is damaged.
+      ValueError: the run was begun with other settings, or all checkpoints are damaged.
     """
-    step = manager.latest_step()
-    if step is None:
-        return None
-    saved = _read(manager, step, config=ocp.args.JsonRestore()).config
+    steps = sorted(manager.all_steps(), reverse=True)
+    for index, step in enumerate(steps):
+        folder = pathlib.Path(manager.directory) / str(step)
+        try:
+            saved = saved_models.read_json(folder / "config")
+            saved_models.check_settings_sum(folder, saved)
+        except Exception as error:  # orbax raises many types of errors for a damaged folder
+            _tell(saved_models.damaged(folder, error))
+            continue
+        _check_settings(manager, saved, settings, defaults)
+        try:
+            state = _read_state(folder, shapes)
+        except Exception as error:
+            _tell(saved_models.damaged(folder, error))
+            continue
+        if index:
+            _set_aside(manager, steps[:index])
+            _tell(f"goes on from checkpoint {step}, the newest sound one")
+        return state
+    if steps:
+        raise ValueError(
+            f"no sound checkpoint in {manager.directory.parent}; all {len(steps)} are damaged, "
+            "begin anew with another --workdir"
+        )
+    return None
+
+
+def _check_settings(manager, saved, settings, defaults):
     settings = json.loads(json.dumps(settings))  # tuples become lists, as they did on disk
     defaults = json.loads(json.dumps(defaults))
     for group, values in settings.items():
@@ -141,17 +177,33 @@ def restore(manager: ocp.CheckpointManager, shapes: Any, settings: dict, *, defa
                     f"the run in {manager.directory.parent} has {name} {before}, got {value}; "
                     "go on with the same settings, or choose another --workdir"
                 )
+
+
+def _read_state(folder, shapes):
     # NumPy targets, so that the devices on which the state was saved do not matter.
     target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    return _read(manager, step, state=ocp.args.StandardRestore(target)).state
+    # The handler itself: what a Checkpointer asks for lies one folder above.
+    handler = ocp.StandardCheckpointHandler()
+    state = handler.restore(folder / "state", args=ocp.args.StandardRestore(target))
+    saved_models.check_array_sums(folder, state)
+    return state
 
 
-def _read(manager, step, **items):
-    try:
-        return manager.restore(step, args=ocp.args.Composite(**items))
-    except (OSError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"checkpoint {manager.directory / str(step)} cannot be read: {reason}; without it "
-            "the run goes on from the one before"
-        ) from error
+def _tell(line):
+    if jax.process_index() == 0:
+        print(line, file=sys.stderr)
+
+
+def _set_aside(manager, steps):
+    """Moves checkpoints to where no run looks, as a run saves these steps again."""
+    place = pathlib.Path(manager.directory).parent / "damaged"
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("all have looked at the damaged checkpoints")
+    if jax.process_index() == 0:
+        place.mkdir(exist_ok=True)
+        for step in steps:
+            number = next(n for n in itertools.count() if not (place / f"{step}.{n}").exists())
+            os.rename(pathlib.Path(manager.directory) / str(step), place / f"{step}.{number}")
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("damaged checkpoints are out of the way")
+    manager.reload()

@@ -16,6 +16,7 @@ import numpy as np
 import tqdm
 from jax.experimental import multihost_utils
 
+from siamfc_jax import memory
 from siamfc_jax.config import ModelConfig, TrackerConfig, TrainConfig
 from siamfc_jax.data import pairs
 from siamfc_jax.geometry import PATCH_SIZE, TRAIN_SEARCH_SIZE
@@ -141,6 +142,8 @@ def _takeover_line(init_from, model_config):
 
 
 def _check_batch(config):
+    size = config.batch_size * config.steps_per_call * 2 * 3 * PATCH_SIZE**2  # u8, two a pair
+    memory.check(size, f"--batch-size {config.batch_size}, of {config.steps_per_call} a call,")
     devices, hosts = jax.device_count(), jax.process_count()
     if config.batch_size % (devices * config.accumulate):
         raise ValueError(

@@ -9,7 +9,13 @@ from training_trees import make_got10k, write_text
 
 from siamfc_jax.data.layouts import read_got10k
 from siamfc_jax.data.pairs import PairSource
-from siamfc_jax.data.prepared import find_prepared, read_prepared, read_tracks
+from siamfc_jax.data.prepared import (
+    find_prepared,
+    load_index,
+    read_prepared,
+    read_tracks,
+    save_index,
+)
 from siamfc_jax.preparation.builder import prepare
 
 
@@ -81,3 +87,35 @@ def test_training_takes_prepared_sets_and_splits_of_folders(sets):
         assert [track.name for track in read_tracks(path)] == names
     with pytest.raises(ValueError, match=r"no folder .*none; expected a prepared set, or a folder"):
         read_tracks(sets[0] / "none")
+
+
+def read_all(folder):
+    tracks = read_prepared(folder)
+    return [track.frames.encoded(index) for track in tracks for index in range(len(track.frames))]
+
+
+@pytest.mark.parametrize("name", ["tracks.npz", "dataset_info.json", "features.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": [1]}', b"\x00" * 99])
+def test_a_damaged_set_is_one_line(sets, tmp_path, name, content):
+    shutil.copytree(find_prepared(sets[1]), tmp_path / "set")
+    (tmp_path / "set" / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"is damaged \(") as caught:
+        read_all(tmp_path / "set")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_index_that_does_not_fit_is_damaged(sets, tmp_path):
+    index = load_index(find_prepared(sets[1]) / "tracks.npz")
+    save_index(tmp_path / "tracks.npz", index._replace(lengths=index.lengths + 1))
+    with pytest.raises(ValueError, match=r"tracks.npz is damaged \(its columns do not belong to"):
+        load_index(tmp_path / "tracks.npz")
+
+
+def test_damaged_records_are_one_line(sets, tmp_path):
+    folder = tmp_path / "set"
+    shutil.copytree(find_prepared(sets[1]), folder)
+    (records,) = folder.glob("*.array_record*")
+    data = records.read_bytes()
+    records.write_bytes(data[: len(data) // 4].ljust(len(data), b"\0"))
+    with pytest.raises(ValueError, match=r"record \d of .* is damaged \("):
+        read_all(folder)

@@ -118,6 +118,14 @@ def test_ctrl_c(otb, weights, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000])
+def test_run_settings_of_another_form_are_named(text, tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"run.json does not say whose results lie there; take"):
+        execution._read_settings(path)
+
+
 def test_refuses_to_mix_results(tracked, otb, weights, tmp_path, capsys):
     command = ["--data", otb, "--weights", weights, "--output", str(tracked)]
     assert evaluate.main([*command, "--sequences", "Deer"]) == 0  # the same run: goes on
@@ -232,7 +240,7 @@ def test_flags_that_vot_refuses(weights, tmp_path, capsys, flags, message):
     [
         (["--sequences", "Deer", "Own"], "error: there is no sequence Own in --data"),
         (["--weights", "missing"], "error: no model at missing; expected"),
-        (["--scale-step", "0.5"], "error: scale_step must be"),
+        (["--scale-step", "0.5"], "error: scale_step must lie"),
         (["--results", "a/x", "b/x"], "error: --results needs folders of different names"),
         (["--results", "missing"], "error: no .*missing/Deer.txt; expected a result file"),
         (["--tracker", "kcf"], "error: OpenCV .* lacks the tracker kcf, it is in opencv-contrib"),

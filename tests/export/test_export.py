@@ -156,7 +156,7 @@ def test_what_differs_is_not_written(tmp_path, monkeypatch, capsys):
         ("--scales-on exemplar", "scales_on must be search or peak in an export, got exemplar"),
         ("--redetect", "an export does not search the whole frame; add --no-redetect"),
         ("--video clip.mp4", "--video needs --box X,Y,W,H, the object in its first frame"),
-        ("--scale-step .5", "scale_step must be at least 1, got 0.5"),
+        ("--scale-step .5", "scale_step must lie in [1, 2], got 0.5"),
     ],
 )
 def test_errors(tmp_path, capsys, flags, message):

@@ -1,14 +1,19 @@
 """Models on disk: what is saved comes back, and what is wrong is said."""
 
+import errno
 import json
+import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
 import pytest
 import tiny_networks
 
+from siamfc_jax import files
 from siamfc_jax.config import FIVE_SCALES
 from siamfc_jax.network import model, saved_models
 from siamfc_jax.network.saved_models import Model
@@ -40,6 +45,34 @@ def test_a_folded_model_replaces_another_and_leaves_its_card(folder):
     saved_models.save_model(folder, folded)
     assert same(saved_models.load_model(str(folder)).variables, folded.variables)
     assert (folder / "README.md").read_text() == "a card"
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_save_that_is_killed_at_any_file_operation_loses_nothing(tmp_path):
+    root = pathlib.Path(__file__).parents[2]
+    script = [sys.executable, root / "tests/made/killed_saves.py", tmp_path]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    texts = [saved_models.checksum(tiny_networks.variables(seed=seed)) for seed in (1, 2)]
+    folders = [folder / "model" for folder in tmp_path.iterdir()]
+    found = [saved_models.checksum(saved_models.load_model(path).variables) for path in folders]
+    assert set(found) == set(texts) and len(found) > 12
+    for path in folders:  # and the next save removes what is left of a killed one
+        saved_models.save_model(path, SAVED)
+        assert os.listdir(path.parent) == ["model"]
+        assert sorted(os.listdir(path)) == ["README.md", "config.json", "variables"]
+
+
+def test_a_save_that_fails_leaves_the_older_model(folder, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, "write_whole", full)
+    with pytest.raises(OSError, match="No space left"):
+        saved_models.save_model(folder, SAVED._replace(variables=tiny_networks.variables(seed=3)))
+    assert same(saved_models.load_model(folder).variables, SAVED.variables)
+    assert os.listdir(folder.parent) == ["small"]
 
 
 def test_changed_arrays_are_noticed(folder, tmp_path):
@@ -100,7 +133,12 @@ def write_config(folder, text=None, **changes):
         ("{}", {}, "cannot be read: config has no 'model'"),
         (None, {"witdh": 1}, r"cannot be read: unknown settings \['witdh'\] in 'model'"),
         (None, {"width": 7}, r"cannot be read: width must lie in \(0, 1\], got 7"),
-        (None, {"width": "wide"}, "cannot be read: "),
+        (None, {"width": "wide"}, "cannot be read: width in 'model' must be like 1.0, got wide"),
+        (None, {"width": {"a": [1]}}, "cannot be read: width in 'model' must be like 1.0, got {"),
+        ("[1]", {}, "cannot be read: it is no object of objects"),
+        ('{"model": [], "tracker": {}}', {}, "cannot be read: 'model' is no object"),
+        ("[" * 100_000, {}, "cannot be read: it is nested too deep"),
+        (None, {"channels": [[2]]}, r"cannot be read: channels in 'model' must be like \(\), got"),
         (
             None,
             {"width": 0.25},

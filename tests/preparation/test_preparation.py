@@ -273,7 +273,7 @@ def test_kill_and_go_on(tmp_path, capsys):
     assert json.loads((first / prepared.REPORT_NAME).read_text())["report"]["frames"] == 192
     for root in (tmp_path / "a", tmp_path / "b"):  # nothing is left of the killed run
         assert {path.name for path in root.rglob("*")} - set(names) == {
-            "object_crops", "got10k", "1.0.0", ".config", "metadata.json",
+            "object_crops", "got10k", "1.0.0", ".config", "metadata.json", ".siamfc-lock",
         }  # fmt: skip
 
 

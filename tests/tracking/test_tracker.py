@@ -11,7 +11,7 @@ from mirrored_scene import BOX, PARAMS, init, scene, step
 from siamfc_jax import geometry
 from siamfc_jax.config import FIVE_SCALES, TrackerConfig
 from siamfc_jax.network.saved_models import Model
-from siamfc_jax.tracking import peaks, tracker
+from siamfc_jax.tracking import loop, peaks, tracker
 
 CONFIG = TrackerConfig()
 SINGLE = TrackerConfig(num_scales=1, window_influence=0.0)
@@ -174,6 +174,24 @@ def test_the_object_gives_what_the_functions_give():
     assert score == pytest.approx(float(expected_score), abs=1e-4)
     assert (person.confidence, person.lost) == (float(person.state.confidence), False)
     assert tracker.Tracker(loaded(), FIVE_SCALES).config == FIVE_SCALES
+
+
+def test_a_step_that_gives_nan_is_an_error_that_names_the_frame():
+    params = jax.tree.map(np.copy, jax.device_get(PARAMS))
+    params["params"]["adjust"]["gain"] = np.float32(np.nan)
+    frames = iter([(7, scene()), (8, scene()), (9, scene())])
+    steps = loop.follow(params, frames, BOX[None], config=SINGLE)
+    assert next(steps).number == 7
+    with pytest.raises(FloatingPointError, match="NaN or infinite in frame 8, for boxes"):
+        list(steps)
+
+
+def test_the_object_refuses_nan():
+    person = tracker.Tracker(loaded(), SINGLE)
+    person.params["params"]["adjust"]["gain"] = np.float32(np.nan)
+    person.init(scene(), BOX)
+    with pytest.raises(FloatingPointError, match="NaN or infinite in this frame"):
+        person.update(scene())
 
 
 def test_the_object_says_what_is_wrong():

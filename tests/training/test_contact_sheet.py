@@ -55,7 +55,7 @@ def test_command(tmp_path, capsys):
     assert cv2.imread(str(tmp_path / "a.png")).shape == (253, 732, 3)
     for args, said in [
         ([*common, "a.gif"], "--output must end in .png or .jpg, got a.gif"),
-        ([*common, str(tmp_path / "b" / "a.png")], "a.png; expected a file in an existing folder"),
+        ([*common, str(tmp_path / "b" / "a.png")], "a.png'; check the path"),
         ([*common, "a.png", "--rows", "0"], "--rows and --columns: at least 1, got 0, 2"),
         (["--data", str(tmp_path / "b"), "--output", "a.png"], f"no folder {tmp_path / 'b'}; "),
         (["--data", str(tmp_path / "train/a"), "--output", "a.png"], "holds 0 prepared data sets"),

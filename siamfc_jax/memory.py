@@ -1,0 +1,40 @@
+"""How much memory there is, asked before much of it is taken."""
+
+import os
+import pathlib
+
+MEMINFO = pathlib.Path("/proc/meminfo")
+# Limit and use of a container, in control groups of version 2.
+CGROUP = pathlib.Path("/sys/fs/cgroup")
+
+
+def free_bytes() -> int | None:
+    """Returns how much memory a process can take at most, None where the system does not say."""
+    found = []
+    try:
+        rows = dict(line.split(":") for line in MEMINFO.read_text().splitlines())
+        found.append(int(rows["MemAvailable"].split()[0]) * 1024)
+    except (OSError, KeyError, ValueError):  # not Linux
+        if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    try:
+        limit, used = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        found.append(max(limit - used, 0))
+    except (OSError, ValueError):  # no container, or one without a limit
+        pass
+    return min(found, default=None)
+
+
+def check(needed: int, what: str) -> None:
+    """Refuses what needs more memory than there is, before any is taken.
+
+    Args:
+      needed: bytes, at least.
+      what: needs them, and what to change: a flag or a file.
+
+    Raises:
+      ValueError: there is less.
+    """
+    free = free_bytes()
+    if free is not None and needed > free:
+        raise ValueError(f"{what} needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} are free")
