@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 
 from siamfc_jax import compilation, signals
 from siamfc_jax.commands import flags
+from siamfc_jax.files import locked, write_whole
 
 # Form of the results -> ending of their names.
 ENDINGS = {
@@ -233,7 +234,8 @@ def run(args) -> int:
       OSError: the folder of the results cannot be written.
     """
     archive = plan(args)
-    with signals.caught_signals() as caught:
+    part = archive.unfinished.name.replace("-of-", "/")
+    with locked(archive.folder, share=part), signals.caught_signals() as caught:
         outcomes = run_side_by_side(
             archive.work, archive.waiting, args.jobs or 1, lambda: bool(caught)
         )
@@ -342,8 +344,6 @@ def track_entry(
 
 def _write_failures(path, troubled):
     """Writes a line of (name, source, reason) each; no file where all is well."""
-    from siamfc_jax.files import write_whole
-
     if not troubled:
         path.unlink(missing_ok=True)
         return
