@@ -8,7 +8,7 @@ JAX := $(shell if nvidia-smi >/dev/null 2>&1; then echo 'jax[cuda]'; \
 
 # A process for each core, four at most; the tests of a file stay together, as they share what is
 # slow to make.
-SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help web demo page test test-long env lint types format clean contrib test-kits \
 	test-lowest test-newest test-ray speed-compare retrain-small retrain

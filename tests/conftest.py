@@ -22,6 +22,11 @@ import jax
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_collection_modifyitems(items):
+    """Puts whole trainings first: side by side with the others, the longest must not come last."""
+    items.sort(key=lambda item: "training" not in item.path.parts)
+
+
 def pytest_unconfigure():
     """Removes the compiled programs of this session."""
     shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)

@@ -108,8 +108,8 @@ def run(args) -> None:
     from siamfc_jax.evaluation import execution, reports
 
     part, parts = flags.parse_shard(args.shard, {})
-    evaluation = make_plan(args)
     with locked(args.output, share=args.shard):
+        evaluation = make_plan(args)
         if parts > 1:
             evaluation = evaluation._replace(sequences=evaluation.sequences[part::parts])
         if evaluation.tracker:
