@@ -19,8 +19,11 @@ def free_bytes() -> int | None:
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     try:
         limit, used = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        rows = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        # Files that are kept in memory count as used, but go when it is asked for.
+        used -= int(rows["active_file"]) + int(rows["inactive_file"])
         found.append(max(limit - used, 0))
-    except (OSError, ValueError):  # no container, or one without a limit
+    except (OSError, KeyError, ValueError):  # no container, or one without a limit
         pass
     return min(found, default=None)
 
