@@ -126,7 +126,7 @@ def choose_spans(project: Project, what: dict) -> list[jobs.Span]:
     whole = projects.make_job(project)
     # An object that has ended is gone until its next key box, so nothing leads back from there.
     spans = [s for s in jobs.spans(whole, backward=True) if s.first or s.stop is None]
-    spans = [s for s in spans if s.first or s.last.frame > 0]
+    spans = [s for s in spans if s.first or (s.last and s.last.frame > 0)]
     # Two key boxes beside each other leave no frame between them.
     spans = [s for s in spans if not (s.first and s.last and s.last.frame - s.first.frame < 2)]
     if what.get("direction") in ("forward", "backward"):
@@ -167,7 +167,8 @@ def cancel(clip: Clip) -> None:
     """Ends the tracking of a clip, after the frame that is in work."""
     if clip.run:
         clip.run.stop.set()
-        clip.run.future.cancel()
+        if clip.run.future:
+            clip.run.future.cancel()
 
 
 def render(clip: Clip, path, *, open_source) -> None:
@@ -193,7 +194,7 @@ def render(clip: Clip, path, *, open_source) -> None:
             write(
                 drawing.draw(
                     frame,
-                    [np.float32(s.box) for s in seen],
+                    [np.asarray(s.box, np.float32) for s in seen],
                     [s.confidence for s in seen],
                     [s.lost for s in seen],
                     [names[place] for place in places],
