@@ -24,6 +24,7 @@ import pathlib
 import re
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import wait
@@ -47,6 +48,7 @@ ENDINGS = {
 }
 _PROCESSES = multiprocessing.get_context("spawn")
 PARTS = ".parts"  # folder of results that are not whole yet, in the folder of the results
+STOP_SECONDS = 10  # until a process that does not end is killed
 COLUMNS = ("source", "boxes", "name")
 REFUSED = (  # flags of `siamfc track` that are about one video
     "box box_file select name end key_frames boxes show debug show_response"
@@ -380,8 +382,10 @@ def run_side_by_side(
     for number, first in zip(range(jobs), waiting, strict=False):
         begin(number, first)
     try:
-        while workers and not stopped():
+        while workers:
             ended: list[Any] = wait([*workers], timeout=0.2)
+            if stopped():  # Ctrl-C goes to the processes, too, and is no failure of their videos
+                return
             for connection in ended:
                 worker = workers.pop(connection)
                 entry = next(waiting, None)
@@ -399,7 +403,11 @@ def run_side_by_side(
                         workers[connection] = worker._replace(entry=entry)
                 yield outcome
     finally:
+        for connection, worker in workers.items():
+            worker.process.terminate()  # it ends after the frame that is in work
+            connection.close()
         for worker in workers.values():
+            worker.process.join(STOP_SECONDS)
             worker.process.kill()
 
 
@@ -412,7 +420,9 @@ class _Worker(NamedTuple):
 def _serve(connection, work, number, jobs):
     """Is a process: takes entries and gives outcomes until the parent closes the connection."""
     signals.follow_parent(signal.SIGINT)
+    # Between two videos; `siamfc track` has its own answer.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     compilation.use_own_cores(number, jobs)
-    with contextlib.suppress(EOFError):
+    with contextlib.suppress(EOFError, OSError):
         while True:
             connection.send(work(connection.recv()))
