@@ -6,8 +6,9 @@
 Both make the same step: batch 8, 127 and 239 px, float32, the same layers, the balanced
 logistic loss and SGD with momentum. Rounds alternate, ours, PyTorch in its default layout,
 PyTorch in channels_last, each in a process of its own that waits for its turn; the medians
-are compared. Our step is also timed with its random crops, which PyTorch's step lacks,
-and layer by layer. About 5 minutes on 2 cores; leave the machine alone meanwhile.
+are compared. Our step is also timed as train.py makes it: with its random crops, which
+PyTorch's step lacks, and with one device a core; and layer by layer. About 5 minutes on
+2 cores; leave the machine alone meanwhile.
 """
 
 import argparse
@@ -40,6 +41,7 @@ def ours(width, first_kernel):
     from siamfc_jax.training import augment, sgd
 
     keep_memory()  # as train.py does
+    sgd.use_cores_as_devices(BATCH)  # as train.py does, too; `given_crops` runs on the first
     config = TrainConfig(batch_size=BATCH)
     network = ModelConfig(width=width, first_kernel=first_kernel)
     optimizer = sgd.make_optimizer(config)
@@ -66,14 +68,14 @@ def ours(width, first_kernel):
     whole = sgd.parallelize(step)
     latest = sgd.replicate(jax.tree.map(np.array, state))  # each call gives away what it gets
 
-    def with_crops():
+    def as_train_py():
         nonlocal latest
         latest, *_ = whole(latest, (), sgd.split([batch]), np.float32(0))
         jax.block_until_ready(latest)
 
     return {
         "step": lambda: jax.block_until_ready(given_crops(state, crops)),
-        "with crops": with_crops,
+        "as train.py": as_train_py,
     }
 
 
@@ -222,7 +224,7 @@ def compare(args):
         )
 
     jax_worker = start(sys.executable, "jax")
-    turns = [(jax_worker, "step"), (jax_worker, "with crops")]
+    turns = [(jax_worker, "step"), (jax_worker, "as train.py")]
     if args.torch:
         torch_worker = start(args.torch, "torch")
         turns += [(torch_worker, "default"), (torch_worker, "channels_last")]

@@ -126,6 +126,7 @@ def run(args) -> None:
     if held_out := mixture.read_held_out(args.data, args.validation):
         validation = pairs.PairSource(*held_out, seed=0, max_gap=recipe.max_gap)
     sgd.connect(args.coordinator, args.num_processes, args.process_id)
+    sgd.use_cores_as_devices(recipe.batch_size // recipe.accumulate)
     init_from = load_model(args.init_from) if args.init_from else None
     base = init_from.model_config if init_from else config.ModelConfig()
     # Several hosts write to one folder, so the first one locks it for all.

@@ -177,3 +177,22 @@ def test_teachers_are_averaged_at_the_scale_of_the_first():
     np.testing.assert_allclose(taught[0], np.asarray(taught[1])[range(3), range(3)], atol=1e-4)
     for ours, theirs in zip(teach(first, louder), taught, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-3 * alone.std())
+
+
+@pytest.mark.parametrize(
+    ("cores", "parts", "flags", "devices"),
+    [
+        (6, 8, "", 4),
+        (2, 5, "", 1),
+        (3, 6, "", 3),
+        (6, 8, "--xla_host_platform_device_count=2", None),
+    ],
+)
+def test_a_cpus_cores_are_devices_that_divide_the_batch(monkeypatch, cores, parts, flags, devices):
+    """Unless the user gives their number."""
+    given = {}
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    monkeypatch.setattr(sgd.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr(jax.config, "update", given.__setitem__)
+    sgd.use_cores_as_devices(parts)
+    assert given.get("jax_num_cpu_devices") == devices
