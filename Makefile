@@ -115,7 +115,7 @@ TAUGHT = --teacher $(TEACHER) --distillation 3 --pairs-per-epoch 1600
 SMALL = --width .25 --first-kernel 7
 
 speed-compare: $(VENV)/.env ## time tracking into build/speed.json; BASE=FILE compares with an earlier file
-	$(BIN)/python benchmarks/throughput.py --json build/speed.json $(if $(BASE),--base $(BASE))
+	$(BIN)/python benchmarks/accelerator.py --only tracking --json build/speed.json $(if $(BASE),--base $(BASE))
 
 retrain-small: $(VENV)/.env ## siamfc-small from random numbers, from $(TRACKS) and $(TEACHER)
 	$(TRAIN) $(SMALL) --workdir runs/first --epochs 17 --pairs-per-epoch 4000 \

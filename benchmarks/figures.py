@@ -12,6 +12,8 @@ import pathlib
 import platform
 import re
 
+import jax
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds `--json` and `--base`."""
@@ -28,6 +30,7 @@ def machine() -> dict:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "jax": importlib.metadata.version("jax"),
+        "device": jax.devices()[0].device_kind,
     }
 
 
@@ -60,12 +63,22 @@ def finish(args: argparse.Namespace, figures: dict[str, float]) -> None:
     """
     # Read first, as --json may name the same file.
     base = read(args.base) if args.base else None
+    write(args, figures)
+    if base:
+        print("\n" + "\n".join(compare(base, {"machine": machine(), "figures": figures})))
+
+
+def write(args: argparse.Namespace, figures: dict[str, float]) -> None:
+    """Writes the figures, if the flags ask for it.
+
+    Args:
+      args: with the flags of `add_flags`.
+      figures: name -> milliseconds.
+    """
     if args.json:
         content = {"machine": machine(), "figures": figures}
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    if base:
-        print("\n" + "\n".join(compare(base, {"machine": machine(), "figures": figures})))
 
 
 def read(path: pathlib.Path) -> dict:

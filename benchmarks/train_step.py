@@ -79,17 +79,18 @@ def ours(width, first_kernel):
     }
 
 
-def torch_steps(width, first_kernel):
-    """Returns layout -> function that makes one step in PyTorch."""
+def torch_steps(width, first_kernel, batch=BATCH):
+    """Returns layout -> function that makes one step in PyTorch, on a GPU if it finds one."""
     import torch
     from torch import nn
     from torch.nn import functional
 
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     counts = [2 * max(1, round(count * width / 2)) for count in (96, 256, 384, 384, 256)]
     kernels = ((first_kernel, 2, 1), (5, 1, 2), (3, 1, 1), (3, 1, 2), (3, 1, 2))
     sizes = list(zip(counts, kernels, strict=True))
     rows = (torch.arange(15) - 7) * 8
-    labels = (rows[:, None] ** 2 + rows[None] ** 2 <= 256).float()
+    labels = (rows[:, None] ** 2 + rows[None] ** 2 <= 256).float().to(device)
     weights = torch.where(labels > 0, 0.5 / labels.sum(), 0.5 / (1 - labels).sum())
 
     def embedding():
@@ -104,13 +105,14 @@ def torch_steps(width, first_kernel):
         return nn.Sequential(*layers)
 
     def make(layout):
-        network = embedding().to(memory_format=layout)
-        bias = nn.Parameter(torch.zeros(()))
+        network = embedding().to(device, memory_format=layout)
+        bias = nn.Parameter(torch.zeros((), device=device))
         optimizer = torch.optim.SGD(
             [*network.parameters(), bias], lr=1e-2, momentum=0.9, weight_decay=5e-4
         )
         z, x = (
-            (torch.rand(BATCH, 3, side, side) * 255).to(memory_format=layout) for side in (127, 239)
+            (torch.rand(batch, 3, side, side) * 255).to(device, memory_format=layout)
+            for side in (127, 239)
         )
 
         def step():
@@ -118,20 +120,25 @@ def torch_steps(width, first_kernel):
             exemplar, search = network(z), network(x)
             joined = search.reshape(1, -1, *search.shape[2:])
             # Grouped, so that each exemplar meets its own search.
-            response = functional.conv2d(joined, exemplar, groups=BATCH)
-            logits = 1e-3 * response.reshape(BATCH, 15, 15) + bias
+            response = functional.conv2d(joined, exemplar, groups=batch)
+            logits = 1e-3 * response.reshape(batch, 15, 15) + bias
             target = labels.expand_as(logits)
             losses = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
             (losses * weights).sum((1, 2)).mean().backward()
             optimizer.step()
+            if device == "cuda":
+                torch.cuda.synchronize()
 
         return step
 
     return {"default": make(torch.contiguous_format), "channels_last": make(torch.channels_last)}
 
 
-def layer_functions(width, first_kernel):
-    """Returns layer -> (forward, forward and gradients), for 8 search crops."""
+def layer_functions(width, first_kernel, batch=BATCH, dtype="float32"):
+    """Returns layer -> (forward, forward and gradients, operations) for a batch of search crops.
+
+    The operations are those of a forward convolution by its definition; None for other layers.
+    """
     sys.path.insert(0, str(ROOT))
     import jax
     import numpy as np
@@ -145,9 +152,9 @@ def layer_functions(width, first_kernel):
     rng = np.random.default_rng(0)
 
     def draw(*shape):
-        return rng.normal(size=shape).astype(np.float32)
+        return jax.numpy.asarray(rng.normal(size=shape), dtype)
 
-    def both(function, *arrays):
+    def both(function, *arrays, operations=None):
         forward = jax.jit(function)
         cotangent = forward(*arrays)
 
@@ -158,6 +165,7 @@ def layer_functions(width, first_kernel):
         return (
             lambda: jax.block_until_ready(forward(*arrays)),
             lambda: jax.block_until_ready(gradients(cotangent, *arrays)),
+            operations,
         )
 
     def convolution(images, stride, groups):
@@ -166,21 +174,23 @@ def layer_functions(width, first_kernel):
             return lambda kernel: convolve(images, kernel, stride, groups)
         return lambda kernel, images: convolve(images, kernel, stride, groups)
 
-    found, images = {}, draw(BATCH, 239, 239, 3)
+    found, images = {}, draw(batch, 239, 239, 3)
     counts = model.channels(ModelConfig(width=width, first_kernel=first_kernel))
     kernels = (first_kernel, *model.KERNELS[1:])
     for number, (count, size, groups) in enumerate(zip(counts, kernels, model.GROUPS, strict=True)):
         stride = 2 if number == 0 else 1
         kernel = draw(size, size, images.shape[-1] // groups, count)
         arrays = (kernel,) if number == 0 else (kernel, images)
-        found[f"conv{number + 1}"] = both(convolution(images, stride, groups), *arrays)
         side = (images.shape[1] - size) // stride + 1
-        images = draw(BATCH, side, side, count)
+        operations = 2 * batch * side**2 * kernel.size
+        call = convolution(images, stride, groups)
+        found[f"conv{number + 1}"] = both(call, *arrays, operations=operations)
+        images = draw(batch, side, side, count)
         if number < 2:
             found[f"pool{number + 1}"] = both(max_pool, images)
             side = (side - 3) // 2 + 1
-            images = draw(BATCH, side, side, count)
-    exemplar = draw(BATCH, 6, 6, counts[-1])
+            images = draw(batch, side, side, count)
+    exemplar = draw(batch, 6, 6, counts[-1])
     found["correlation"] = both(model.cross_correlate, exemplar, images)
     return found
 
@@ -253,7 +263,7 @@ def print_layers(args):
     print("layer          forward    gradients too   (8 searches of 239 px, ms)")
     for name, functions in layer_functions(args.width, args.first_kernel).items():
         taken = []
-        for function in functions:
+        for function in functions[:2]:
             times = []
             for _ in range(1 + args.rounds):
                 start = time.perf_counter()

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from benchmarks import figures
+from benchmarks import accelerator, figures
+from siamfc_jax.config import ModelConfig
 
 
 def flags(*words):
@@ -42,3 +43,23 @@ def test_what_holds_no_figures_is_one_line(text, tmp_path):
     path.write_text(text)
     with pytest.raises(SystemExit, match=r"error: .*speed.json holds no figures"):
         figures.finish(flags("--base", path), {})
+
+
+def test_costs_of_the_papers_layers():
+    """Multiply-adds of a search crop, in thousands of millions."""
+    costs = [operations / 2e9 for operations, *_ in accelerator.layer_costs(ModelConfig(), 255)]
+    by_hand = [
+        123**2 * 11**2 * 3 * 96, 57**2 * 5**2 * 48 * 256, 26**2 * 3**2 * 256 * 384,
+        24**2 * 3**2 * 192 * 384, 22**2 * 3**2 * 192 * 256,
+    ]  # fmt: skip
+    assert costs == pytest.approx([count / 1e9 for count in by_hand])
+
+
+def test_accelerator_tells_data_sheets_and_ends_in_time(capsys, tmp_path):
+    assert accelerator.main(["--paper"]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| H100 |")]
+    assert len(rows) == 1 and rows[0].endswith("| memory |")
+    path = tmp_path / "speed.json"
+    assert accelerator.main(["--minutes", "0", "--only", "tracking", "--json", str(path)]) == 0
+    assert "| a call for | ms | ms a box | boxes a second |" in capsys.readouterr().out
+    assert json.loads(path.read_text())["figures"] == {}
