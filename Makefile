@@ -10,7 +10,7 @@ JAX := $(shell if nvidia-smi >/dev/null 2>&1; then echo 'jax[cuda]'; \
 # slow to make.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help web demo page test test-long env lint types format clean contrib test-kits \
+.PHONY: help web demo page test test-long stress env lint types format clean contrib test-kits \
 	test-lowest test-newest test-ray speed-compare retrain-small retrain
 .DELETE_ON_ERROR:
 
@@ -31,6 +31,9 @@ test: $(VENV)/.test lint ## lint, types and all tests
 
 test-long: $(VENV)/.long ## the tests that take minutes: notebook, training killed and on two hosts
 	$(BIN)/python -m pytest -m long
+
+stress: $(VENV)/.test ## attack readers and writers for 10 minutes; SEED=N makes other inputs
+	$(BIN)/python tests/stress.py --seed $(or $(SEED),0)
 
 test-ray: build/ray/.done ## the example for a Ray cluster, on two actors of this machine
 	build/ray/bin/python -m pytest tests/test_archive_ray.py
