@@ -18,13 +18,33 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="siamfc_jax_te
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import jax
+import plain_forms
+import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Folders and files in which the forms of a CPU are tested, or compared with other processes and
+# programs. In all others the network computes in XLA's own forms, as they compile in half the time.
+CPU_FORMS = {"network", "export", "test_archive.py", "test_augment.py"}
+
+
+def _takes_cpu_forms(path):
+    return not CPU_FORMS.isdisjoint(path.parts)
+
 
 def pytest_collection_modifyitems(items):
-    """Puts whole trainings first: side by side with the others, the longest must not come last."""
-    items.sort(key=lambda item: "training" not in item.path.parts)
+    """Puts whole trainings first: side by side with the others, the longest must not come last.
+
+    Files with the forms of a CPU come last, as all is compiled anew where the forms change.
+    """
+    items.sort(key=lambda item: ("training" not in item.path.parts, _takes_cpu_forms(item.path)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forms(request):
+    """Chooses the forms for the tests of a file."""
+    if plain_forms.use(not _takes_cpu_forms(request.path)):
+        jax.clear_caches()  # else a function would stay as another file has compiled it
 
 
 def pytest_unconfigure():

@@ -359,7 +359,8 @@ def test_help_shows_the_settings_of_the_model(name, words, rate, whose, tmp_path
         ("prepare", ["--dataset", "vid", "--source", "s", "--output", "o", "--check-only"], "not"),
     ],
 )
-def test_flags_without_effect_are_refused(name, words, message, capsys):
+def test_flags_without_effect_are_refused(name, words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # evaluate locks the folder before it knows all
     assert shell.main([name, *words]) == 2
     line = capsys.readouterr().err
     assert line.startswith("error: ") and message in line and line.count("\n") == 1

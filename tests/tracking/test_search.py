@@ -1,5 +1,7 @@
 """What is cut for the network, and what it answers, at all scales."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -39,6 +41,7 @@ def test_the_scale_is_found_on_either_side(scales_on):
         np.testing.assert_allclose(geometry.center_of(box), [160, 152], atol=4)
 
 
+@functools.partial(jax.jit, static_argnames="config")
 def score_scales(state, frame, config):
     """Scores crops of the object's size at its place, as a step with scales on the peak does."""
     scales = search.crop_scales(config).peak
@@ -89,13 +92,18 @@ def test_what_is_scored_is_the_exemplar_itself_in_its_own_frame():
 @pytest.mark.parametrize(("scales_on", "searches"), [("exemplar", 1), ("peak", 1), ("search", 3)])
 def test_scales_beside_the_search_cost_one_search(scales_on, searches):
     config = TrackerConfig(scales_on=scales_on, scale_step=1.25)
-    state = init(box=np.stack([BOX, BOX]), config=config)
-    assert state.exemplar.shape == (2, 3 if scales_on == "exemplar" else 1, 6, 6, 6)
-    scales = search.crop_scales(config)
-    crops, sides = search.crop_squares(
-        whole_frame(scene(), axes=1), state, scales.search, 255, config=config
-    )
-    assert (crops.shape, sides.shape) == ((2, searches, 255, 255, 3), (2, searches))
-    logits, sides = tracker.score_search(PARAMS, state, scene(), config=config)
-    scored = 1 if scales_on == "peak" else 3
-    assert (logits.shape, sides.shape) == ((2, scored, 17, 17), (2, scored))
+
+    def compute():
+        state = init(box=np.stack([BOX, BOX]), config=config)
+        scales = search.crop_scales(config)
+        roi = whole_frame(scene(), axes=1)
+        crops = search.crop_squares(roi, state, scales.search, 255, config=config)
+        scored = tracker.score_search(PARAMS, state, scene(), config=config)
+        return state.exemplar, *crops, *scored
+
+    exemplars, scored = (3 if scales_on == "exemplar" else 1), (1 if scales_on == "peak" else 3)
+    assert [array.shape for array in jax.eval_shape(compute)] == [
+        (2, exemplars, 6, 6, 6),
+        *((2, searches, 255, 255, 3), (2, searches)),
+        *((2, scored, 17, 17), (2, scored)),
+    ]

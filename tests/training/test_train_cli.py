@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_networks
 import tiny_tracks
-from train_process import STEPS, Training, assert_same
+from train_process import FLAGS, NETWORK, STEPS, Training, assert_same
 
 import train
 from siamfc_jax.config import ModelConfig, TrackerConfig
@@ -67,13 +67,12 @@ def test_mean_schedule_and_several_steps_a_call_go_on_exactly(training):
 
 
 def test_weights_to_start_from_bring_their_network_and_tracker(training):
-    config = ModelConfig(channels=(2, 4, 6, 6, 4), first_kernel=7)
+    config = ModelConfig(channels=(2, 2, 4, 4, 2), first_kernel=7)  # of which a step is compiled
     tracker = TrackerConfig(scale_rate=0.3, confidence_bias=-2.0)
     model = Model(tiny_networks.variables(config), config, tracker)
     saved_models.save_model(training.root / "odd", model)
-    start = ["--init-from", training.root / "odd", "--epochs", "1"]
-    out, _ = training.run("tuned", *start, network=())
-    assert "starts from a network of ModelConfig(" in out and "(2, 4, 6, 6, 4)" in out
+    out, _ = training.run("tuned", "--init-from", training.root / "odd", network=())
+    assert "starts from a network of ModelConfig(" in out and "(2, 2, 4, 4, 2)" in out
     assert "tracker: scale_rate 0.3, confidence_bias -2.0\n" in out
     loaded = saved_models.load_model(training.root / "tuned")
     assert (loaded.model_config, loaded.tracker_config) == (config, tracker)
@@ -85,14 +84,14 @@ def test_one_checkpoint_of_a_run_is_a_model(training, reference):
 
 
 def test_finished_run_has_nothing_left_to_do(training, reference, main, capsys):
-    flags = ["--data", f"{training.root}/tracks", "--batch-size", "4", "--pairs-per-epoch", "16"]
-    flags += ["--epochs", "3", "--width", ".05", "--workdir", f"{training.root}/reference"]
+    flags = ["--data", f"{training.root}/tracks", "--workdir", f"{training.root}/reference"]
+    flags += [*map(str, training.batch), *NETWORK, *FLAGS]
     assert main(flags) == 0
     assert "nothing left to do" in capsys.readouterr().out
     for changed, text in [
-        (["--batch-size", "8"], "has batch_size 4, got 8; go on with the same settings, or choose"),
+        (["--batch-size", "8"], "has batch_size 2, got 8; go on with the same settings, or choose"),
         (["--seed", "5"], "has seed 0, got 5; go on with the same"),
-        (["--width", ".06"], "has width 0.05, got 0.06; go on with the same"),
+        (["--width", ".06"], "has width 0.01, got 0.06; go on with the same"),
         (["--data", f"{training.root}/tracks"], "has training data "),
     ]:
         assert main([*flags, *changed]) == 2
@@ -101,14 +100,14 @@ def test_finished_run_has_nothing_left_to_do(training, reference, main, capsys):
 
 
 def test_loss_that_is_no_number_ends_the_run(training, reference):
-    config = ModelConfig(width=0.05)
+    config = ModelConfig(width=0.01, first_kernel=7)
     variables = tiny_networks.variables(config)
     variables["params"]["conv3"]["kernel"][:] = 1e38  # finite, but no sum of it is
     path = training.root / "broken"
     saved_models.save_model(path, Model(variables, config, TrackerConfig()))
     _, err = training.run("nan", "--init-from", path, code=2)
     line = next(line for line in err.splitlines() if line.startswith("error: "))
-    assert "loss nan, gradient nan at step 1, pairs 0, 1, 2, 3 of tracks made_" in line
+    assert "loss nan, gradient nan at step 1, pairs 0, 1 of tracks made_" in line
     assert "look at these, or begin anew with a lower --learning-rate" in line
     assert not any((training.root / "nan" / "checkpoints").iterdir())
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory):
-    return Training(tmp_path_factory.mktemp("train"))
+    return Training(tmp_path_factory.mktemp("train"), batch_size=4)  # for 4 devices
 
 
 @pytest.fixture(scope="module")
