@@ -7,6 +7,7 @@ import re
 
 from siamfc_jax import config, network
 from siamfc_jax.config import TrackerConfig
+from siamfc_jax.tracking.exported import is_export
 
 PRETRAINED = pathlib.Path(network.__path__[0]) / "pretrained"  # as in network/saved_models.py
 DEFAULT_MODEL = "siamfc-small"
@@ -22,9 +23,29 @@ def add_weights(parser) -> None:
         "--weights",
         default=DEFAULT_MODEL,
         metavar="NAME|PATH",
-        help="shipped model (see siamfc models), model folder, or --workdir of siamfc train "
+        help="shipped model (see siamfc models), model folder, --workdir of siamfc train, or "
+        "folder of siamfc export, which starts without JAX (siamfc track and evaluate) "
         "(default: %(default)s)",
     )
+
+
+def check_export(args) -> bool:
+    """Finds out whether `--weights` is an export; refuses settings for it.
+
+    Args:
+      args: the flags, with those of `add_settings`.
+
+    Returns:
+      Whether it is a folder that `siamfc export` wrote.
+
+    Raises:
+      ValueError: a setting was given; those of an export are in its files.
+    """
+    if not is_export(args.weights):
+        return False
+    settings = " ".join(config.given(config.TrackerConfig, args))
+    refuse(args, settings, f"is part of an export; export again with it, to replace {args.weights}")
+    return True
 
 
 def add_range(parser) -> None:

@@ -26,6 +26,7 @@ from siamfc_jax.commands import (
     trax,
     tune,
 )
+from siamfc_jax.tracking import exported
 
 # A new command is a line here and a file beside this one.
 COMMANDS = {
@@ -144,7 +145,8 @@ def _run(command, words) -> int:
         return int(end.code or 0)
     command.check(args)
     if command not in WITHOUT_JAX:
-        compilation.keep_compiled()
+        if not exported.is_export(getattr(args, "weights", "")):
+            compilation.keep_compiled()
         compilation.keep_memory()
     return command.run(args) or 0
 
