@@ -134,12 +134,11 @@ def make_plan(args):
     from siamfc_jax.data.sequences import select_sequences
     from siamfc_jax.evaluation import plan
     from siamfc_jax.evaluation.benchmarks import BENCHMARKS, read_folders
-    from siamfc_jax.tracking.exported import is_export
 
     tracker: plan.SiamFC | plan.Exported | plan.OpenCV | None = None
     if args.tracker:
         tracker = plan.OpenCV(args.tracker, tuple(args.tracker_files or ()))
-    elif not args.results and is_export(args.weights):
+    elif not args.results and flags.is_export(args.weights):
         tracker = plan.Exported(args.weights)
     elif not args.results:
         chosen = load_model(args.weights).tracker_config

@@ -7,7 +7,6 @@ import re
 
 from siamfc_jax import config, network
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.tracking.exported import is_export
 
 PRETRAINED = pathlib.Path(network.__path__[0]) / "pretrained"  # as in network/saved_models.py
 DEFAULT_MODEL = "siamfc-small"
@@ -27,6 +26,18 @@ def add_weights(parser) -> None:
         "folder of siamfc export, which starts without JAX (siamfc track and evaluate) "
         "(default: %(default)s)",
     )
+
+
+def is_export(path: str) -> bool:
+    """Finds out whether a path is a folder that `siamfc export` wrote.
+
+    Args:
+      path: name or path of any model.
+
+    Returns:
+      Whether the manifest and the search are there.
+    """
+    return all((pathlib.Path(path) / name).is_file() for name in ("manifest.json", "search.onnx"))
 
 
 def check_export(args) -> bool:

@@ -18,6 +18,7 @@ from siamfc_jax.commands import (
     convert,
     evaluate,
     export,
+    flags,
     models,
     prepare,
     serve,
@@ -26,7 +27,6 @@ from siamfc_jax.commands import (
     trax,
     tune,
 )
-from siamfc_jax.tracking import exported
 
 # A new command is a line here and a file beside this one.
 COMMANDS = {
@@ -145,7 +145,7 @@ def _run(command, words) -> int:
         return int(end.code or 0)
     command.check(args)
     if command not in WITHOUT_JAX:
-        if not exported.is_export(getattr(args, "weights", "")):
+        if not flags.is_export(getattr(args, "weights", "")):
             compilation.keep_compiled()
         compilation.keep_memory()
     return command.run(args) or 0

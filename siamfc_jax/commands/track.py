@@ -277,9 +277,9 @@ def load(args):
     Raises:
       ValueError: the model cannot be read.
     """
-    from siamfc_jax.tracking import exported
+    if flags.is_export(args.weights):
+        from siamfc_jax.tracking import exported
 
-    if exported.is_export(args.weights):
         return functools.partial(exported.follow, args.weights), None, None
 
     from siamfc_jax import load_model

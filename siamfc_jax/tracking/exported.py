@@ -10,18 +10,6 @@ import numpy as np
 from siamfc_jax.tracking.results import FrameResult, check_finite
 
 
-def is_export(path: str | pathlib.Path) -> bool:
-    """Finds out whether a path is a folder that `siamfc export` wrote.
-
-    Args:
-      path: name or path of any model.
-
-    Returns:
-      Whether the manifest and the search are there.
-    """
-    return all((pathlib.Path(path) / name).is_file() for name in ("manifest.json", "search.onnx"))
-
-
 def follow(
     folder: str | pathlib.Path, frames: Iterator[tuple[int, np.ndarray]], boxes: np.ndarray
 ) -> Iterator[FrameResult]:
