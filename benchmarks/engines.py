@@ -9,7 +9,6 @@ speed changes slows all of them; the ratios say more than the milliseconds.
 
 import argparse
 import dataclasses
-import importlib.util
 import pathlib
 import sys
 import tempfile
@@ -24,9 +23,9 @@ from siamfc_jax.commands import shell
 from siamfc_jax.compilation import keep_compiled, keep_memory
 from siamfc_jax.export import checks
 from siamfc_jax.network.saved_models import load_model
+from siamfc_jax.tracking import siamfc_onnx
 from siamfc_jax.tracking.tracker import Tracker
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 WARM_UP = 5  # frames, which compile and fill caches
 
 
@@ -88,11 +87,6 @@ def make_trackers(weights, nano, folder):
       nano: folder of TrackerNano's files, or None.
       folder: where the exported models go.
     """
-    spec = importlib.util.spec_from_file_location(
-        "siamfc_onnx", ROOT / "runtimes/python/siamfc_onnx.py"
-    )
-    runtime = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(runtime)
     loaded = load_model(weights)
     for mode in ("search", "peak"):
         place = folder / mode
@@ -100,7 +94,7 @@ def make_trackers(weights, nano, folder):
             raise SystemExit(2)
         settings = dataclasses.replace(loaded.tracker_config, scales_on=mode)
         yield f"XLA, scales on {mode}", Tracker(loaded, settings)
-        yield f"onnxruntime, scales on {mode}", runtime.Tracker(place)
+        yield f"onnxruntime, scales on {mode}", siamfc_onnx.Tracker(place)
     if nano:
         yield "OpenCV's TrackerNano", Nano(nano)
 

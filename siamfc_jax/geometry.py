@@ -6,14 +6,18 @@ The pixel in row r and column c covers [c, c + 1) x [r, r + 1), and its centre l
 (c + .5, r + .5). Points are `(x, y)`; arrays are indexed `[row, column]`.
 """
 
-from typing import TypeVar
+from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
+from typing import TYPE_CHECKING, TypeVar, Union
+
 import numpy as np
 
-Array = jax.Array | np.ndarray  # what functions take that also run on the host
-SameArray = TypeVar("SameArray", jax.Array, np.ndarray)  # NumPy in, NumPy out
+if TYPE_CHECKING:  # JAX takes a second to import, and who tracks with an export does without
+    import jax
+
+# What functions take that also run on the host.
+Array = Union["jax.Array", np.ndarray]
+SameArray = TypeVar("SameArray", "jax.Array", np.ndarray)  # NumPy in, NumPy out
 
 EXEMPLAR_SIZE = 127  # z, in crop pixels (tracker.m)
 SEARCH_SIZE = 255  # x when tracking (tracker.m)
@@ -32,6 +36,8 @@ def center_of(box: SameArray) -> SameArray:
 
 def make_box(center: Array, size: Array) -> jax.Array:
     """Returns boxes f32[..., 4] from centres f32[..., 2] and sizes f32[..., 2]."""
+    import jax.numpy as jnp
+
     return jnp.concatenate([center - size / 2, size], axis=-1)
 
 
@@ -54,6 +60,8 @@ def exemplar_side(size: SameArray, *, context: float) -> SameArray:
 
 def scale_factors(num_scales: int, *, step: float) -> jax.Array:
     """Returns f32[num_scales] ascending factors around 1, each `step` times the one before."""
+    import jax.numpy as jnp
+
     exponents = jnp.arange(num_scales) - (num_scales - 1) / 2
     return (step**exponents).astype(jnp.float32)
 

@@ -36,7 +36,7 @@ ONLY_IN = {
     "tensorflow_datasets": {"builder", "prepared", "shards", "image_sets"},
     "av": {"decoding", "sound", "video"},
     "onnx": {"onnx_graphs"},
-    "onnxruntime": {"checks"},
+    "onnxruntime": {"checks", "siamfc_onnx"},
     "starlette": {"page"},
     "uvicorn": {"page"},
 }

@@ -13,7 +13,7 @@ let count = 0;         // objects that have been drawn, for their names
 let following = false;
 let selected = null;   // the object that keys move
 let clip = null;       // the open video: {camera, number, time and interval of frames in seconds,
-                       // frames skipped and tracked, milliseconds spent on one}
+                       // frames skipped and tracked, milliseconds spent on one, and where}
 
 function fail(error) {
   $("error").hidden = !error;
@@ -35,21 +35,32 @@ const loadModel = (() => {
 })();
 
 async function load() {
-  // The GPU pays for large networks only, so it has to be asked for: ?gpu
-  const gpu = new URLSearchParams(location.search).has("gpu") && navigator.gpu
-    && await navigator.gpu.requestAdapter();
-  const ort = await import(`./vendor/ort.${gpu ? "webgpu" : "wasm"}.min.mjs`)
+  const found = await navigator.gpu?.requestAdapter().catch(() => null);
+  const adapter = found?.info?.isFallbackAdapter ? null : found;  // that is a GPU in software
+  const ort = await import(`./vendor/ort.${adapter ? "webgpu" : "wasm"}.min.mjs`)
     .catch(() => { throw new Error('vendor/ is missing; "make web" puts onnxruntime there'); });
   ort.env.wasm.wasmPaths = new URL("vendor/", location.href).href;
   // Threads share memory, which a browser allows where the server isolates the page.
   ort.env.wasm.numThreads = crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
-  const model = await openModel("model/", ort, gpu ? ["webgpu", "wasm"] : ["wasm"]);
-  model.where = gpu ? "GPU" : `${ort.env.wasm.numThreads} of ${navigator.hardwareConcurrency} cores`;
+  const {numThreads} = ort.env.wasm;
+  const onCores = await timed(ort, "wasm", `${numThreads} of ${navigator.hardwareConcurrency} cores`);
+  // So small a network may be faster on the cores than on a GPU, and a driver may refuse it.
+  const onGpu = adapter && await timed(ort, "webgpu", "GPU").catch(() => null);
+  return onGpu && onGpu.milliseconds < onCores.milliseconds ? onGpu : onCores;
+}
+
+/** Opens the model on a device and notes how long a frame takes there. */
+async function timed(ort, provider, where) {
+  const model = await openModel("model/", ort, [provider]);
   const blank = {width: 64, height: 64, pixels: (x, y, w, h) => new Uint8ClampedArray(4 * w * h)};
-  const warm = new Tracker(model);
-  await warm.init(blank, [16, 16, 32, 32]);
-  await warm.update(blank);
-  return model;
+  const tracker = new Tracker(model), times = [];
+  await tracker.init(blank, [16, 16, 32, 32]);
+  for (let frame = 0; frame < 5; frame++) {
+    const began = performance.now();
+    await tracker.update(blank);
+    times.push(performance.now() - began);
+  }
+  return {...model, where, milliseconds: Math.min(...times)};
 }
 
 // ---- open
@@ -114,6 +125,7 @@ const frame = {
 /** Shows the trackers what was drawn in the picture that stands. */
 async function start() {
   const model = await loadModel();
+  clip.where = model.where;
   for (const object of objects.filter(({tracker}) => !tracker)) {
     object.tracker = new Tracker(model);
     await object.tracker.init(frame, object.box);
@@ -236,7 +248,7 @@ function render() {
   $("csv").disabled = !rows.length;
   if (clip.tracked)
     $("speed").textContent = `${(1000 / clip.spent).toFixed(0)} frames a second, `
-      + `${clip.spent.toFixed(0)} ms each; ${clip.tracked} frames done`
+      + `${clip.spent.toFixed(0)} ms each on ${clip.where}; ${clip.tracked} frames done`
       + (clip.skipped ? `, ${clip.skipped} left out` : "");
 }
 

@@ -6,13 +6,16 @@ import contextlib
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from siamfc_jax.annotation import coco, cvat, label_studio, yolo
-from siamfc_jax.annotation.annotator import Row
 from siamfc_jax.annotation.tracks import Clip, Mark, make_track
 from siamfc_jax.media.box_files import box_writer
+
+if TYPE_CHECKING:
+    from siamfc_jax.annotation.annotator import Row
 
 # These hold an object or the video as a whole, so they are written when all is known.
 WHOLE = {

@@ -13,7 +13,7 @@ from siamfc_jax.annotation.job import KeyBox, Span
 from siamfc_jax.annotation.places import Estimate
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.geometry import check_box
-from siamfc_jax.tracking.tracker import check_finite
+from siamfc_jax.tracking.results import check_finite
 
 FRAME_BYTES = 1 << 28  # of the frames that a backward pass holds at once: 290 of 640 x 480
 

@@ -10,7 +10,7 @@ from siamfc_jax.config import TrackerConfig
 from siamfc_jax.geometry import EXEMPLAR_SIZE, SEARCH_SIZE
 from siamfc_jax.media import drawing
 from siamfc_jax.tracking import tracker
-from siamfc_jax.tracking.loop import FrameResult
+from siamfc_jax.tracking.results import FrameResult
 from siamfc_jax.tracking.roi import whole_frame
 from siamfc_jax.tracking.search import crop_squares
 

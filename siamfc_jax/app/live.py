@@ -4,11 +4,9 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
-from siamfc_jax.config import TrackerConfig
-from siamfc_jax.tracking import loop
+from siamfc_jax.tracking.results import FrameResult
 
 
 class Orders(NamedTuple):
@@ -26,26 +24,22 @@ class Orders(NamedTuple):
 
 
 def follow(
-    params: dict,
+    follow_group: Callable,
     frames: Iterator[tuple[int, np.ndarray]],
     boxes: np.ndarray,
     *,
-    config: TrackerConfig,
-    chunk: int,
-    watch: Callable[[loop.FrameResult], Orders],
-) -> Iterator[loop.FrameResult]:
-    """Follows objects as `loop.follow` does, and asks after each frame what to do.
+    watch: Callable[[FrameResult], Orders],
+) -> Iterator[FrameResult]:
+    """Follows objects through frames, and asks after each frame what to do.
 
     Objects that began in the same frame are one group with a loop of its own. Those that
     come later thus leave the earlier ones, their exemplars and the compiled step as they are;
     the step is compiled once more for a group of another size.
 
     Args:
-      params: folded network parameters, from `tracker.prepare`.
+      follow_group: `loop.follow` or `exported.follow` with all but frames and boxes given.
       frames: iterator of (number, u8[H, W, 3]), all of one size.
       boxes: f32[N, 4] in the first frame, each checked by `geometry.check_box`.
-      config: settings of the tracker.
-      chunk: number of frames a call of the device.
       watch: is given the result of each frame and says what to do from that frame on.
 
     Returns:
@@ -53,11 +47,10 @@ def follow(
       begin, their boxes are the given ones and their scores NaN.
     """
     frames, later = itertools.tee(frames)
-    group = loop.follow(params, frames, boxes, config=config, chunk=chunk)
-    return _follow(params, group, later, config, chunk, watch)
+    return _follow(follow_group, follow_group(frames, boxes), later, watch)
 
 
-def _follow(params, group, later, config, chunk, watch):
+def _follow(follow_group, group, later, watch):
     groups = [group]
     for here in later:
         results = [next(group, None) for group in groups]
@@ -65,7 +58,7 @@ def _follow(params, group, later, config, chunk, watch):
         if len(orders.boxes):
             later, frames = itertools.tee(later)
             frames = itertools.chain([here], frames)
-            added = loop.follow(params, frames, orders.boxes, config=config, chunk=chunk)
+            added = follow_group(frames, orders.boxes)
             groups = [*groups, added] if orders.keeps else [added]
             results = [*results, next(added)] if orders.keeps else [next(added)]
         yield _join(results)
@@ -77,6 +70,8 @@ def _join(results):
     """Joins the results of several groups for one frame along the axis of objects."""
     if len(results) == 1:
         return results[0]
+    import jax  # here, as one group needs none
+
     joined = jax.tree.map(
         lambda *arrays: np.concatenate(arrays),
         *(r._replace(number=None, frame=None, seconds=None) for r in results),

@@ -16,7 +16,7 @@ import numpy as np
 
 from siamfc_jax.app.live import Orders
 from siamfc_jax.media import drawing
-from siamfc_jax.tracking.loop import FrameResult
+from siamfc_jax.tracking.results import FrameResult
 
 TITLE = "siamfc_jax"
 LARGEST = 1280, 720  # of the window when it opens; it can be resized

@@ -85,6 +85,8 @@ def check(args) -> None:
         flags.refuse(args, settings, "is a setting of our tracker; leave it out, or --tracker")
     else:
         flags.refuse(args, "tracker_files", "goes with --tracker nano, vit or dasiamrpn")
+        if not args.results:
+            flags.check_export(args)
     flags.parse_shard(args.shard, {})
     if args.results:
         flags.refuse(args, "shard", "is about tracking, --results only reads files")
@@ -133,9 +135,11 @@ def make_plan(args):
     from siamfc_jax.evaluation import plan
     from siamfc_jax.evaluation.benchmarks import BENCHMARKS, read_folders
 
-    tracker: plan.SiamFC | plan.OpenCV | None = None
+    tracker: plan.SiamFC | plan.Exported | plan.OpenCV | None = None
     if args.tracker:
         tracker = plan.OpenCV(args.tracker, tuple(args.tracker_files or ()))
+    elif not args.results and flags.is_export(args.weights):
+        tracker = plan.Exported(args.weights)
     elif not args.results:
         chosen = load_model(args.weights).tracker_config
         tracker = plan.SiamFC(args.weights, config.from_arguments(chosen, args))

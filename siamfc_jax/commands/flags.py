@@ -22,9 +22,41 @@ def add_weights(parser) -> None:
         "--weights",
         default=DEFAULT_MODEL,
         metavar="NAME|PATH",
-        help="shipped model (see siamfc models), model folder, or --workdir of siamfc train "
+        help="shipped model (see siamfc models), model folder, --workdir of siamfc train, or "
+        "folder of siamfc export, which starts without JAX (siamfc track and evaluate) "
         "(default: %(default)s)",
     )
+
+
+def is_export(path: str) -> bool:
+    """Finds out whether a path is a folder that `siamfc export` wrote.
+
+    Args:
+      path: name or path of any model.
+
+    Returns:
+      Whether the manifest and the search are there.
+    """
+    return all((pathlib.Path(path) / name).is_file() for name in ("manifest.json", "search.onnx"))
+
+
+def check_export(args) -> bool:
+    """Finds out whether `--weights` is an export; refuses settings for it.
+
+    Args:
+      args: the flags, with those of `add_settings`.
+
+    Returns:
+      Whether it is a folder that `siamfc export` wrote.
+
+    Raises:
+      ValueError: a setting was given; those of an export are in its files.
+    """
+    if not is_export(args.weights):
+        return False
+    settings = " ".join(config.given(config.TrackerConfig, args))
+    refuse(args, settings, f"is part of an export; export again with it, to replace {args.weights}")
+    return True
 
 
 def add_range(parser) -> None:

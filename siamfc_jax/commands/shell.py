@@ -18,6 +18,7 @@ from siamfc_jax.commands import (
     convert,
     evaluate,
     export,
+    flags,
     models,
     prepare,
     serve,
@@ -144,7 +145,8 @@ def _run(command, words) -> int:
         return int(end.code or 0)
     command.check(args)
     if command not in WITHOUT_JAX:
-        compilation.keep_compiled()
+        if not flags.is_export(getattr(args, "weights", "")):
+            compilation.keep_compiled()
         compilation.keep_memory()
     return command.run(args) or 0
 

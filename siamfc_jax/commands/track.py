@@ -17,6 +17,7 @@ Many videos, a line each of a table: siamfc track --manifest jobs.csv --output r
 """
 
 import contextlib
+import functools
 import itertools
 import time
 
@@ -140,6 +141,11 @@ def check(args) -> None:
     """
     if args.chunk < 1:
         raise ValueError(f"--chunk must be at least 1, got {args.chunk}")
+    if flags.check_export(args):
+        flags.refuse(args, "debug show_response", "shows the inside of a network in JAX; give the "
+                     "model in place of an export as --weights")  # fmt: skip
+        if args.chunk > 1:
+            raise ValueError("--chunk is for a network in JAX; leave it out with an export")
     if args.manifest:
         archive.check(args)
         return
@@ -180,13 +186,11 @@ def run(args) -> int:
 
     from tqdm import tqdm
 
-    from siamfc_jax import load_model
     from siamfc_jax.annotation import formats
     from siamfc_jax.app import live, window
     from siamfc_jax.commands import jobs
     from siamfc_jax.media import box_files, outputs, video
     from siamfc_jax.signals import caught_signals
-    from siamfc_jax.tracking import loop, tracker
 
     written = {"--output": args.output, "--boxes": args.boxes, "--debug": args.debug}
     outputs.check_outputs([args.video, args.box_file], written)
@@ -213,9 +217,7 @@ def run(args) -> int:
         if not args.show:
             screen.close()
     names, boxes = choose_objects(args, job, first[1], drawn)
-    model = load_model(args.weights)
-    settings = config.from_arguments(model.tracker_config, args)
-    params = tracker.prepare(model)
+    follow, params, settings = load(args)
     frames = itertools.chain([first], video.read_ahead(source.frames, args.chunk + 1))
     # Compiles before the clock starts.
     if screen and args.show:
@@ -224,9 +226,9 @@ def run(args) -> int:
             frame = responses_on(found, params, settings) if args.show_response else found.frame
             return screen.watch(frame, found, names)
 
-        steps = live.follow(params, frames, boxes, config=settings, chunk=args.chunk, watch=watch)
+        steps = live.follow(follow, frames, boxes, watch=watch)
     else:
-        steps = loop.follow(params, frames, boxes, config=settings, chunk=args.chunk)
+        steps = follow(frames, boxes)
     seconds, count, code, before = 0.0, 0, 0, None
     spans: list[list] = [[] for _ in names]
     began = time.perf_counter()
@@ -259,6 +261,35 @@ def run(args) -> int:
         if path:
             print(f"wrote {path}")
     return code or int(bool(source.gaps))
+
+
+def load(args):
+    """Loads what follows objects.
+
+    Args:
+      args: the flags.
+
+    Returns:
+      (follow(frames, boxes), which gives an iterator of `results.FrameResult`, folded network
+      parameters and settings of the tracker; the last two are None for an export, whose loop
+      needs no JAX).
+
+    Raises:
+      ValueError: the model cannot be read.
+    """
+    if flags.is_export(args.weights):
+        from siamfc_jax.tracking import exported
+
+        return functools.partial(exported.follow, args.weights), None, None
+
+    from siamfc_jax import load_model
+    from siamfc_jax.tracking import loop, tracker
+
+    model = load_model(args.weights)
+    settings = config.from_arguments(model.tracker_config, args)
+    params = tracker.prepare(model)
+    follow = functools.partial(loop.follow, params, config=settings, chunk=args.chunk)
+    return follow, params, settings
 
 
 def extend_spans(spans, number: int, before, lost) -> None:
@@ -307,8 +338,8 @@ def open_outputs(args, names, source, shape, params, settings):
       names: of N objects.
       source: `video.Source` that the frames are read from.
       shape: (H, W, 3) of every frame.
-      params: of `tracker.prepare`.
-      settings: of the tracker.
+      params: of `tracker.prepare`, None for an export.
+      settings: of the tracker, None for an export.
 
     Yields:
       write(found of `loop.follow`).
@@ -316,7 +347,6 @@ def open_outputs(args, names, source, shape, params, settings):
     Raises:
       ValueError: a place cannot be written.
     """
-    from siamfc_jax.app import inspection
     from siamfc_jax.media import box_files, drawing, video
 
     with contextlib.ExitStack() as stack:
@@ -329,6 +359,8 @@ def open_outputs(args, names, source, shape, params, settings):
                 video.video_writer(args.output, shape, fps=source.fps, source=source)
             )
         if args.debug:
+            from siamfc_jax.app import inspection
+
             inspect = inspection.inspector(params, names, config=settings)
             seen = inspection.shape(len(names))
             write_debug = opened(video.video_writer(args.debug, seen, fps=source.fps))

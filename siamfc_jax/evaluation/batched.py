@@ -13,6 +13,7 @@ import numpy as np
 
 from siamfc_jax.evaluation import runner
 from siamfc_jax.tracking import loop, tracker
+from siamfc_jax.tracking.results import check_finite
 
 ROOM = 128  # px by which the shared frame grows: each of its sizes compiles once more
 
@@ -70,7 +71,7 @@ def track_all(params, runs, *, config, count: int):
             boxes, scores, lost, seconds = batch.step(images)
             for slot, run in moving.items():
                 place = f"frame {len(run.steps)} of {run.name}"
-                tracker.check_finite(place, boxes[slot], scores[slot])
+                check_finite(place, boxes[slot], scores[slot])
                 shares = seconds / len(moving), reading / len(moving)
                 step = runner.Step(boxes[slot], scores[slot], *shares, float(lost[slot]))
                 run.steps.append(step)

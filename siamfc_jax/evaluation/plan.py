@@ -39,6 +39,28 @@ class SiamFC(NamedTuple):
         }
 
 
+class Exported(NamedTuple):
+    """Our tracker without JAX, from the files of `siamfc export`.
+
+    Attributes:
+      folder: that it wrote.
+    """
+
+    folder: str
+
+    def make(self) -> Callable:
+        """Returns the tracker as a generator function, see runner.py."""
+        return runner.exported(self.folder)
+
+    def describe(self) -> dict:
+        """Returns what decides over its results, for run.json."""
+        from siamfc_jax.tracking.siamfc_onnx import Tracker  # here, as it needs onnxruntime
+
+        manifest = Tracker(self.folder).manifest
+        hashes = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+        return {"tracker": "siamfc_onnx", "files": hashes, "settings": manifest["tracker"]}
+
+
 class OpenCV(NamedTuple):
     """A tracker of OpenCV.
 
@@ -82,7 +104,7 @@ class Plan(NamedTuple):
     protocol: Protocol
     sequences: list[Sequence]
     output: pathlib.Path
-    tracker: SiamFC | OpenCV | None
+    tracker: SiamFC | Exported | OpenCV | None
     jobs: int = 1
     together: int = 1
 

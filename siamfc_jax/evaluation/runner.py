@@ -71,6 +71,25 @@ def siamfc(params, *, config):
     return track
 
 
+def exported(folder):
+    """Makes a model that `siamfc export` wrote a generator function.
+
+    Args:
+      folder: of the export.
+
+    Returns:
+      `track(frames, box)`.
+    """
+
+    from siamfc_jax.tracking import exported
+
+    def track(frames, box):
+        for result in exported.follow(folder, enumerate(frames), box):
+            yield result.boxes, result.scores, result.lost
+
+    return track
+
+
 class Step(NamedTuple):
     """What a tracker did on one frame.
 

@@ -111,6 +111,11 @@ def load_model(source: str | pathlib.Path) -> Model:
         return _read_best_checkpoint(path)
     if path.parent.name == run_folders.CHECKPOINTS and (path / "state").is_dir():
         return _read_checkpoint(path)
+    if (path / "search.onnx").is_file():
+        raise ValueError(
+            f"{source} is an export, which siamfc track follows from the first frame on and siamfc "
+            "evaluate evaluates; give the model that it was made from"
+        )
     names = ", ".join(shipped_models()) or "no shipped models"
     raise ValueError(
         f"no model at {source}; expected one of {names}, a model folder, or a folder written by "

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -10,30 +9,7 @@ import numpy as np
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.geometry import Array
 from siamfc_jax.tracking import tracker
-
-
-class FrameResult(NamedTuple):
-    """What the tracker found in one frame.
-
-    Attributes:
-      number: of the frame in its source, from 0.
-      frame: u8[H, W, 3] RGB.
-      boxes: f32[N, 4] in frame pixels.
-      scores: f32[N] logits of the peaks, NaN in the first frame.
-      confidences: f32[N] in [0, 1].
-      lost: bool[N].
-      states: states [N, ...] before this frame, from which `score_search` gives its responses.
-      seconds: that this frame took, 0 for the first.
-    """
-
-    number: int
-    frame: np.ndarray
-    boxes: np.ndarray
-    scores: np.ndarray
-    confidences: np.ndarray
-    lost: np.ndarray
-    states: tracker.State
-    seconds: float
+from siamfc_jax.tracking.results import FrameResult, check_finite
 
 
 def follow(
@@ -123,7 +99,7 @@ def _batches(frames, size):
 def _result(number, frame, tracked, before, seconds):
     if before is not tracked.state:  # else it is the first frame, whose scores are NaN
         name = f"frame {number}"
-        tracker.check_finite(name, tracked.boxes, tracked.scores, tracked.confidences)
+        check_finite(name, tracked.boxes, tracked.scores, tracked.confidences)
     return FrameResult(
         number=number,
         frame=frame,

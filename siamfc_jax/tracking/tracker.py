@@ -28,6 +28,7 @@ from siamfc_jax.network.saved_models import Model, load_model
 from siamfc_jax.tracking.confidence import update_confidence
 from siamfc_jax.tracking.peaks import best_scale, find_peak, move, resize
 from siamfc_jax.tracking.redetection import with_redetection
+from siamfc_jax.tracking.results import check_finite
 from siamfc_jax.tracking.roi import Roi, crop_roi, padded_frames, whole_frame
 from siamfc_jax.tracking.search import correlate, crop_scales, crop_squares, embed, equalize_norms
 from siamfc_jax.tracking.state import State
@@ -241,24 +242,6 @@ def advance(params: dict, last: Tracked, frame: np.ndarray, *, config: TrackerCo
     state, boxes, scores = step(params, last.state, roi, config=config)
     numbers = jax.device_get((boxes, scores, state.confidence, state.lost))
     return Tracked(state, roi, *numbers)
-
-
-def check_finite(frame: str, boxes: Array, *others: Array | float) -> None:
-    """Refuses what the step gave, if a number in it is none.
-
-    Args:
-      frame: which one it was, as the error names it.
-      boxes: f32[..., 4] in frame pixels.
-      *others: scores, confidences.
-
-    Raises:
-      FloatingPointError: NaN or an infinite number is among them.
-    """
-    if not all(np.isfinite(numbers).all() for numbers in (boxes, *others)):
-        raise FloatingPointError(
-            f"the step gave a number that is NaN or infinite in {frame}, for boxes "
-            f"{np.asarray(boxes).round(1).tolist()}; the weights or settings do not fit, try others"
-        )
 
 
 class Tracker:

@@ -1,5 +1,7 @@
 """Objects that are added or drawn anew while others are tracked."""
 
+import functools
+
 import numpy as np
 import pytest
 import tiny_networks
@@ -33,7 +35,8 @@ def run(params, frames, orders, *, chunk=1):
     def watch(found):
         return orders.get(found.number, NOTHING)
 
-    steps = live.follow(params, iter(frames), FIRST, config=CONFIG, chunk=chunk, watch=watch)
+    follow = functools.partial(loop.follow, params, config=CONFIG, chunk=chunk)
+    steps = live.follow(follow, iter(frames), FIRST, watch=watch)
     return list(steps)
 
 

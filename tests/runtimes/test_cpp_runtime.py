@@ -17,6 +17,7 @@ import exported
 
 from siamfc_jax.export import checks
 from siamfc_jax.network.saved_models import load_model
+from siamfc_jax.tracking import siamfc_onnx
 
 RUNTIMES = pathlib.Path(__file__).parents[2] / "runtimes"
 LOADED = load_model("siamfc-small")
@@ -58,8 +59,9 @@ def test_boxes_are_those_of_the_python_runtime(program, tmp_path, scales_on):
     given = ",".join(f"{value:g}" for value in box - [35, 45, 0, 0])
     images = tmp_path / "%04d.png"
     ours = boxes(program, folder, images, given)
-    runtime = RUNTIMES / "python/siamfc_onnx.py"
-    theirs = boxes(sys.executable, runtime, folder, "--video", images, "--box=" + given)
+    theirs = boxes(
+        sys.executable, siamfc_onnx.__file__, folder, "--video", images, "--box=" + given
+    )
     assert len(ours) == len(theirs) == 10
     for one, other in zip(ours[1:], theirs[1:], strict=True):
         for key in ("x", "y", "w", "h"):

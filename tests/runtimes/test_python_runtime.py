@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import importlib.util
 import pathlib
 import shutil
 import subprocess
@@ -19,20 +18,12 @@ import exported
 from siamfc_jax.export import checks
 from siamfc_jax.media import video
 from siamfc_jax.network.saved_models import load_model
+from siamfc_jax.tracking import siamfc_onnx as runtime
 from siamfc_jax.tracking.tracker import Tracker
 
-PROGRAM = pathlib.Path(__file__).parents[2] / "runtimes/python/siamfc_onnx.py"
+PROGRAM = pathlib.Path(runtime.__file__)
 LOADED = load_model("siamfc-small")
 CLIP, BOX = checks.make_clip(12)
-
-
-@pytest.fixture(scope="module")
-def runtime():
-    """The program as a module."""
-    spec = importlib.util.spec_from_file_location("siamfc_onnx", PROGRAM)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +33,7 @@ def folder(tmp_path_factory):
     return exported.write(place, LOADED, LOADED.tracker_config)
 
 
-def compare(runtime, folder, settings, clip, box):
+def compare(folder, settings, clip, box):
     """Follows a clip with both; returns the largest differences of boxes and confidences."""
     ours, live = runtime.Tracker(folder), Tracker(LOADED, settings)
     ours.init(clip[0], box)
@@ -57,24 +48,24 @@ def compare(runtime, folder, settings, clip, box):
     return max(of_boxes), max(of_confidences)
 
 
-def test_boxes_are_those_of_the_live_tracker(runtime, folder):
-    boxes, confidences = compare(runtime, folder, LOADED.tracker_config, CLIP, BOX)
+def test_boxes_are_those_of_the_live_tracker(folder):
+    boxes, confidences = compare(folder, LOADED.tracker_config, CLIP, BOX)
     assert boxes < 0.05 and confidences < 1e-3
 
 
-def test_scale_at_the_peak(runtime, tmp_path):
+def test_scale_at_the_peak(tmp_path):
     settings = dataclasses.replace(LOADED.tracker_config, scales_on="peak", scale_rate=0.9)
     place = exported.write(tmp_path / "peak", LOADED, settings)
     # Cut off on the left and above, so that the colour outside the frame counts.
     clip = [frame[45:, 35:] for frame in CLIP]
-    boxes, confidences = compare(runtime, place, settings, clip, BOX - [35, 45, 0, 0])
+    boxes, confidences = compare(place, settings, clip, BOX - [35, 45, 0, 0])
     assert boxes < 0.05 and confidences < 1e-3
 
 
-def test_an_object_that_goes_is_lost(runtime, folder):
+def test_an_object_that_goes_is_lost(folder):
     """As the live tracker says it, at the same frame; `compare` looks at each."""
     gone = np.random.default_rng(0).integers(100, 140, CLIP[0].shape, np.uint8)
-    compare(runtime, folder, LOADED.tracker_config, [*CLIP[:3], *[gone] * 4], BOX)
+    compare(folder, LOADED.tracker_config, [*CLIP[:3], *[gone] * 4], BOX)
     tracker = runtime.Tracker(folder)
     tracker.init(CLIP[0], BOX)
     for frame in [gone] * 4:
