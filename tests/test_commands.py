@@ -284,12 +284,7 @@ words = [sys.argv[1] + "/" + word if "." in word else word for word in words]
 words += ["--video", sys.argv[1] + "/clip", "--weights", sys.argv[1] + "/model"]
 sys.exit(shell.main(["track", *words]))
 """
-    done = subprocess.run(
-        **start(tmp_path, code=code),
-        stdout=subprocess.PIPE,
-        check=False,
-        env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"},
-    )
+    done = subprocess.run(**start(tmp_path, code=code), stdout=subprocess.PIPE, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("3 frames, ")
     assert f"wrote {tmp_path}/boxes.csv\n" in done.stdout

@@ -35,9 +35,7 @@ class Training:
         """Starts train.py; `interrupt` as interrupted_train.py takes it, `prefix` runs it all."""
         flags = [*network, *self.batch, *FLAGS, *flags]
         flags = ["--workdir", self.root / workdir, "--data", self.root / "tracks", *flags]
-        # Unoptimised steps compile in half the time.
-        xla = "--xla_backend_optimization_level=0"
-        xla += f" --xla_force_host_platform_device_count={devices}"
+        xla = os.environ["XLA_FLAGS"] + f" --xla_force_host_platform_device_count={devices}"
         return subprocess.Popen(
             [
                 *prefix,
