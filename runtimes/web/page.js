@@ -4,6 +4,7 @@ import {openModel, Tracker} from "./tracker.js";
 
 const $ = (id) => document.getElementById(id);
 const COLORS = ["#ff4040", "#40c8ff", "#78ff50", "#ffd200", "#ff5aff", "#005aff"];
+const LOWEST_RATE = .0625;  // at which a browser plays
 const SMALLEST = 6;  // screen pixels of a box; a smaller one is a tap
 const context = $("picture").getContext("2d", {willReadFrequently: true});
 
@@ -13,6 +14,7 @@ let count = 0;         // objects that have been drawn, for their names
 let following = false;
 let selected = null;   // the object that keys move
 let clip = null;       // the open video: {camera, number, time and interval of frames in seconds,
+                       // rate at which it is played in steps and highest one,
                        // frames skipped and tracked, milliseconds spent on one, and where}
 
 function fail(error) {
@@ -91,7 +93,7 @@ async function open(source) {
     throw error;
   }
   clip = {camera: source instanceof MediaStream, number: 0, time, interval: Infinity,
-    skipped: 0, spent: 0, tracked: 0};
+    rate: .2, highestRate: 1, skipped: 0, spent: 0, tracked: 0};
   $("picture").width = video.videoWidth;
   $("picture").height = video.videoHeight;
   $("pad").setAttribute("viewBox", `0 0 ${video.videoWidth} ${video.videoHeight}`);
@@ -143,12 +145,7 @@ function note(object, found) {
 /** Goes on to the next frame. */
 async function play() {
   const video = $("video");
-  video.playbackRate = 1;
-  if (inSteps()) {
-    // So slow that this page is told of a frame before the next one comes.
-    const rate = clip.tracked ? clip.interval * 1000 / (.6 * clip.spent + 8) : .1;
-    video.playbackRate = Math.min(1, Math.max(.0625, rate));
-  }
+  video.playbackRate = inSteps() ? clip.rate : 1;
   video.requestVideoFrameCallback(telling(step));
   if (video.paused) await video.play();
 }
@@ -166,6 +163,9 @@ async function step(_, {mediaTime}) {
     if (passed > 0) clip.interval = Math.min(clip.interval, passed);
     const frames = passed > 0 ? Math.max(1, Math.round(passed / clip.interval)) : 1;
     if (following) clip.skipped += frames - 1;
+    // Faster and faster, until this page is told of a frame too late; from then on slower.
+    if (frames > 1) clip.highestRate = clip.rate = Math.max(LOWEST_RATE, clip.rate * .7);
+    else clip.rate = Math.min(clip.highestRate, clip.rate * 1.02);
     clip.number += frames;
     clip.time = mediaTime;
     if (following) {
