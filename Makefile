@@ -11,7 +11,7 @@ JAX := $(shell if nvidia-smi >/dev/null 2>&1; then echo 'jax[cuda]'; \
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help web demo page test test-long stress env lint types format clean contrib test-kits \
-	test-lowest test-newest test-ray speed-compare retrain-small retrain
+	test-lowest test-newest test-ray test-beam speed-compare retrain-small retrain
 .DELETE_ON_ERROR:
 
 help: ## say what `make` can do
@@ -37,6 +37,9 @@ stress: $(VENV)/.test ## attack readers and writers for 10 minutes; SEED=N makes
 
 test-ray: build/ray/.done ## the example for a Ray cluster, on two actors of this machine
 	build/ray/bin/python -m pytest tests/test_archive_ray.py
+
+test-beam: build/beam/.done ## the example for Apache Beam, on two workers of this machine
+	build/beam/bin/python -m pytest tests/preparation/test_prepare_beam.py
 
 test-lowest: build/lowest/.done ## all tests with the lowest versions that requirements.txt names
 	build/lowest/bin/python -m pytest $(SIDE_BY_SIDE)
@@ -170,10 +173,11 @@ build/contrib/.done: $(VENV)/.env
 test-kits: build/kits/.done ## the tests against got10k and the VOT toolkit
 	build/kits/bin/python -m pytest tests/evaluation/test_adapters.py tests/evaluation/test_vot_regions.py
 
-# The kits' own environment, which sees the packages of the project's behind its own.
-build/kits/.done: $(VENV)/.test requirements-kits.txt
-	$(PYTHON) -m venv build/kits
-	build/kits/bin/python -m pip install -q --disable-pip-version-check -r requirements-kits.txt
+# Environments of their own for the kits and for Beam, which see the packages of the project's
+# behind their own.
+build/kits/.done build/beam/.done: build/%/.done: $(VENV)/.test requirements-%.txt
+	$(PYTHON) -m venv build/$*
+	build/$*/bin/python -m pip install -q --disable-pip-version-check -r requirements-$*.txt
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
-		> "$$(build/kits/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz.pth"
+		> "$$(build/$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz.pth"
 	@touch $@

@@ -11,6 +11,7 @@ byte, and a run that was stopped goes on where it was, by either command.
 
 import sys
 
+from siamfc_jax import compilation
 from siamfc_jax.commands import archive, shell
 
 
@@ -19,6 +20,7 @@ class Actor:
 
     def __init__(self, work):
         """Takes the `work` of an `archive.Archive`."""
+        compilation.share_accelerator()
         self.work = work
 
     def __call__(self, row):

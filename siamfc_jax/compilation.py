@@ -1,4 +1,4 @@
-"""What is kept so that it need not be made again: compiled programs, and memory."""
+"""What is kept so that it need not be made again, compiled programs and memory; what is shared."""
 
 import contextlib
 import ctypes
@@ -45,6 +45,25 @@ def use_own_cores(number: int, count: int) -> None:
     if hasattr(os, "sched_setaffinity"):  # Linux
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[number % len(cores) :: count])
+
+
+def leave_accelerator() -> None:
+    """Keeps this process to the CPU, so that the processes it starts find the accelerator free.
+
+    A TPU serves one process alone. Call it before JAX computes anything.
+    """
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+
+
+def share_accelerator() -> None:
+    """Lets this process take of a GPU's memory what it needs, as others use the same GPU.
+
+    By default JAX takes three quarters of it for the first process. Call it before JAX computes
+    anything; a value that the user has given for the variable stays.
+    """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 def keep_memory() -> None:

@@ -28,16 +28,17 @@ def free_bytes() -> int | None:
     return min(found, default=None)
 
 
-def check(needed: int, what: str) -> None:
+def check(needed: int, what: str, *, free: int | None = None) -> None:
     """Refuses what needs more memory than there is, before any is taken.
 
     Args:
       needed: bytes, at least.
       what: needs them, and what to change: a flag or a file.
+      free: bytes that there are; None for those of this machine.
 
     Raises:
       ValueError: there is less.
     """
-    free = free_bytes()
+    free = free_bytes() if free is None else free
     if free is not None and needed > free:
         raise ValueError(f"{what} needs {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} are free")

@@ -3,10 +3,12 @@
 import csv
 import itertools
 import pathlib
+import pickle
 import re
 import shutil
 
 import archive_work
+import jax
 import pytest
 from archive_work import BOX
 
@@ -20,6 +22,10 @@ def place(tmp_path_factory):
 
 def track(place, *words):
     return shell.main(["track", "--weights", str(place / "model"), *map(str, words)])
+
+
+def plan_of(words):
+    return archive.plan(shell.make_parser(words).parse_args(words[1:]))
 
 
 def read_failures(path):
@@ -58,6 +64,20 @@ def test_an_archive_is_what_single_commands_give(place, capsys):
     assert (output / "c.csv").is_file() and (output / "b.csv").stat().st_mtime_ns == before
 
 
+def test_all_videos_have_the_model_of_the_begin(place, tmp_path):
+    """Also where a training goes on in the folder of the weights; and none loads it anew."""
+    shutil.copytree(place / "model", tmp_path / "model")
+    words = ["--weights", tmp_path / "model", "--manifest", place / "jobs.csv"]
+    words = ["track", *map(str, words), "--output", str(tmp_path / "results")]
+    plan = plan_of(words)
+    shutil.rmtree(tmp_path / "model")
+    work = pickle.loads(pickle.dumps(plan.work))  # as another process gets it
+    assert [work(entry).code for entry in plan.waiting[:2]] == [0, 0]
+    single = tmp_path / "single.csv"
+    assert track(place, "--video", place / "clips/a", "--box", BOX, "--boxes", single) == 0
+    assert (tmp_path / "results" / "first" / "a.csv").read_bytes() == single.read_bytes()
+
+
 def test_a_result_with_gaps_stays_among_the_troubles(tmp_path, capsys):
     """It is not tracked again, and what is wrong with it is not forgotten."""
     entries = [archive.Entry(name, (BOX,), False, name) for name in "ab"]
@@ -83,6 +103,19 @@ def test_a_process_that_dies_costs_its_entry_alone():
     assert outcomes[1].message == "the process ended with code 9, perhaps as memory was full"
     first, _, third, fourth = (outcome.frames for outcome in outcomes)  # the process that did it
     assert first != third == fourth
+
+
+def test_an_accelerator_is_left_to_the_processes_that_track(place, tmp_path, monkeypatch):
+    """A TPU serves one process; of a GPU's memory the first one would take three quarters."""
+    told = {}
+    with monkeypatch.context() as patch:
+        patch.setattr(jax.config, "update", told.__setitem__)
+        words = ["track", "--weights", place / "model", "--manifest", place / "jobs.csv"]
+        plan_of([*map(str, words), "--output", str(tmp_path)])
+    assert told == {"jax_platforms": "cpu"}
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE", raising=False)
+    (outcome,) = archive.run_side_by_side(archive_work.allocation, ["a"], 1, lambda: False)
+    assert outcome.message == "false"
 
 
 def test_a_stop_is_no_failure():

@@ -186,7 +186,7 @@ class Archive(NamedTuple):
 
 
 def plan(args) -> Archive:
-    """Finds out what is to be done.
+    """Finds out what is to be done; this process tracks nothing and leaves an accelerator free.
 
     Args:
       args: the flags of `siamfc track`, with `--manifest`, from `shell.make_parser`.
@@ -198,9 +198,13 @@ def plan(args) -> Archive:
       ValueError: the manifest or the model cannot be read.
       OSError: the folder of the results cannot be written.
     """
-    from siamfc_jax import load_model
+    model = None  # an export is read by each command, which takes no time
+    if not flags.is_export(args.weights):
+        from siamfc_jax import load_model
 
-    load_model(args.weights)  # an error of all lines is told once
+        # Loaded once, here: an error is told once, and all videos are tracked with one model.
+        compilation.leave_accelerator()
+        model = load_model(args.weights)
     part, parts = flags.parse_shard(args.shard, os.environ)
     entries = read_manifest(args.manifest)[part::parts]
     folder, ending, share = (
@@ -215,9 +219,10 @@ def plan(args) -> Archive:
         print(f"share {part} of {parts}: {len(entries)} lines of the manifest")
     if len(waiting) < len(entries):
         print(f"{len(entries) - len(waiting)} of {len(entries)} results are there already")
+    main = functools.partial(args.main, model=model)
     words = _shared_words(args.words)
     places: dict = {"folder": folder, "unfinished": unfinished, "ending": ending}
-    work = functools.partial(track_entry, main=args.main, words=words, **places)
+    work = functools.partial(track_entry, main=main, words=words, **places)
     failures = folder / ("failures.csv" if parts == 1 else f"failures-{share}.csv")
     return Archive(len(entries), waiting, work, folder, unfinished, failures)
 
@@ -423,6 +428,7 @@ def _serve(connection, work, number, jobs):
     # Between two videos; `siamfc track` has its own answer.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     compilation.use_own_cores(number, jobs)
+    compilation.share_accelerator()
     with contextlib.suppress(EOFError, OSError):
         while True:
             connection.send(work(connection.recv()))

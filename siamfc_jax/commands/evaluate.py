@@ -11,7 +11,7 @@ reads result files, of any tracker, and compares them.
 
 import pathlib
 
-from siamfc_jax import config
+from siamfc_jax import compilation, config
 from siamfc_jax.commands import flags
 from siamfc_jax.files import locked
 
@@ -135,6 +135,8 @@ def make_plan(args):
     from siamfc_jax.evaluation import plan
     from siamfc_jax.evaluation.benchmarks import BENCHMARKS, read_folders
 
+    if args.jobs > 1:
+        compilation.leave_accelerator()
     tracker: plan.SiamFC | plan.Exported | plan.OpenCV | None = None
     if args.tracker:
         tracker = plan.OpenCV(args.tracker, tuple(args.tracker_files or ()))

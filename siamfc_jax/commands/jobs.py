@@ -153,7 +153,7 @@ def run_job(args, source, first, job, screen) -> int:
                              "leave out --backward, or record it first")  # fmt: skip
         print(f"{args.video} is live, so objects are tracked forward alone", file=sys.stderr)
         spans = annotator.forward_only(spans)
-    model = load_model(args.weights)
+    model = args.model or load_model(args.weights)
     settings = config.from_arguments(model.tracker_config, args)
     params = tracker.prepare(model)
 

@@ -106,14 +106,18 @@ def run(args) -> None:
     else:
         from siamfc_jax.preparation import builder
 
-        what: dict = {"split": split, "workers": args.workers, "as_is": args.as_is}
+        what: dict = {"split": split, "as_is": args.as_is}
         share = flags.parse_shard(args.shard, {})
         with locked(args.output, share=args.shard):
             if share == (0, 1):
-                place, report = builder.prepare(dataset, source, args.output, **what)
+                place, report = builder.prepare(
+                    dataset, source, args.output, workers=args.workers, **what
+                )
                 print(f"records in {place}")
             else:
-                report = builder.prepare_share(dataset, source, args.output, share, **what)
+                jobs = builder.plan(dataset, source, args.output, **what)
+                reports = shards.run_jobs(jobs[share[0] :: share[1]], workers=args.workers)
+                report = shards.join_reports(reports)
                 print(f"share {share[0]} of {share[1]} is done; when all are, the same command "
                       "without --shard joins them")  # fmt: skip
     print(shards.format_report(report, shown=None if args.check_only else SHOWN))

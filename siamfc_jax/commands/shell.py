@@ -87,11 +87,12 @@ class Parser(argparse.ArgumentParser):
         print(message, file=file, end="")
 
 
-def main(argv=None) -> int:
+def main(argv=None, *, model=None) -> int:
     """Runs a command.
 
     Args:
       argv: words after `siamfc`, the first being the command; None for those of the process.
+      model: what `--weights` names, for `siamfc track`; None where it is still to be loaded.
 
     Returns:
       The exit code.
@@ -104,7 +105,7 @@ def main(argv=None) -> int:
     command = COMMANDS.get(words[0]) if words else None
     try:
         with signals.terminated():
-            code = _run(command, words)
+            code = _run(command, words, model)
             if sys.stdout:  # None where it was closed from the beginning
                 sys.stdout.flush()  # here, where a full disk is still an error of the command
             return code
@@ -135,11 +136,12 @@ def _show_unraisable(error):
         _show_others(error)
 
 
-def _run(command, words) -> int:
+def _run(command, words, model) -> int:
     try:
         if command is None:
             _parse_first(words)
         parser = make_parser(words)
+        parser.set_defaults(model=model)
         args = parser.parse_args(words[1:])
     except SystemExit as end:  # after --help and --version
         return int(end.code or 0)

@@ -285,7 +285,7 @@ def load(args):
     from siamfc_jax import load_model
     from siamfc_jax.tracking import loop, tracker
 
-    model = load_model(args.weights)
+    model = args.model or load_model(args.weights)
     settings = config.from_arguments(model.tracker_config, args)
     params = tracker.prepare(model)
     follow = functools.partial(loop.follow, params, config=settings, chunk=args.chunk)

@@ -87,30 +87,69 @@ class PairSource:
             digest.update(sequence.name.encode())
         return digest.hexdigest()[:16]
 
+    def draw(self, index: int) -> tuple[int, int, int]:
+        """Draws a pair.
+
+        Args:
+          index: of the pair.
+
+        Returns:
+          (track, exemplar, search): a number of `sequences` and two of its usable frames.
+        """
+        rng = np.random.default_rng((self.seed, index))
+        track = int(np.searchsorted(self.cumulative, rng.random(), side="right"))
+        track = min(track, len(self.sequences) - 1)
+        numbers = self.sequences[track].frame_numbers[self.usable[track]]
+        return track, *sample_frames(rng, numbers, max_gap=self.max_gap)
+
+    def patch(self, track: int, place: int) -> np.ndarray:
+        """Reads the patch u8[319, 319, 3] of a usable frame, both by the numbers of `draw`."""
+        sequence, frame = self.sequences[track], self.usable[track][place]
+        return cut_patch(sequence.frames[frame], sequence.boxes[frame])
+
     def __getitem__(self, index: int) -> dict:
         """Returns pair `index`.
 
         Returns:
           exemplar and search u8[319, 319, 3], track i32[], index i32[].
         """
-        rng = np.random.default_rng((self.seed, index))
-        track = int(np.searchsorted(self.cumulative, rng.random(), side="right"))
-        track = min(track, len(self.sequences) - 1)
-        sequence, usable = self.sequences[track], self.usable[track]
-        chosen = sample_frames(rng, sequence.frame_numbers[usable], max_gap=self.max_gap)
-        exemplar, search = (
-            cut_patch(sequence.frames[frame], sequence.boxes[frame]) for frame in usable[[*chosen]]
-        )
+        track, exemplar, search = self.draw(index)
         return {
-            "exemplar": exemplar,
-            "search": search,
+            "exemplar": self.patch(track, exemplar),
+            "search": self.patch(track, search),
+            "track": np.int32(track),
+            "index": np.int32(index),
+        }
+
+
+class NumberedPairs:
+    """The pairs of a source with numbers of patches in place of the patches.
+
+    Patches are counted through the usable frames of all tracks, in their order.
+    """
+
+    def __init__(self, source: PairSource):
+        """Takes the source of the pairs."""
+        self.source = source
+        self.firsts = np.cumsum([0, *map(len, source.usable)])
+
+    def __getitem__(self, index: int) -> dict:
+        """Returns pair `index`.
+
+        Returns:
+          exemplar and search i32[], track i32[], index i32[].
+        """
+        track, exemplar, search = self.source.draw(index)
+        return {
+            "exemplar": np.int32(self.firsts[track] + exemplar),
+            "search": np.int32(self.firsts[track] + search),
             "track": np.int32(track),
             "index": np.int32(index),
         }
 
 
 def batches(
-    source: PairSource,
+    source: PairSource | NumberedPairs,
     *,
     batch_size: int,
     start: int,

@@ -7,7 +7,12 @@ import signal
 from collections.abc import Iterator
 
 from siamfc_jax import signals
-from siamfc_jax.compilation import keep_compiled, keep_memory, use_own_cores
+from siamfc_jax.compilation import (
+    keep_compiled,
+    keep_memory,
+    share_accelerator,
+    use_own_cores,
+)
 from siamfc_jax.data.sequences import Sequence
 from siamfc_jax.evaluation import batched, protocols
 from siamfc_jax.evaluation.plan import Plan
@@ -89,6 +94,7 @@ def _start_worker(numbers, jobs):
     """Prepares a process: it has cores of its own, and Ctrl-C is a matter of the parent."""
     signals.follow_parent(signal.SIGINT)
     use_own_cores(numbers.get(), jobs)
+    share_accelerator()
     keep_compiled()
     keep_memory()
 

@@ -143,38 +143,36 @@ def _make_builder(dataset, source, output, split, workers, as_is):
     return builder
 
 
-def prepare_share(
+def plan(
     dataset: str,
     source: str | pathlib.Path,
     output: str | pathlib.Path,
-    share: tuple[int, int],
     *,
     split: str | None,
-    workers: int,
     as_is: bool,
-) -> shards.Report:
-    """Does a share of the work of `prepare`, which then finds it done.
+) -> list[shards.ShardJob]:
+    """Cuts the work of `prepare` into jobs for several machines.
+
+    What `shards.write_shard` has done of them, in any order and anywhere, `prepare` finds done.
 
     Args:
       dataset: key of `video_sets.READERS`.
       source: folder of the published set, the same path on every machine.
       output: folder that is to hold this one prepared set, shared by the machines.
-      share: (I, N): the shards I, I + N, ...
       split: part of the published set, None for the usual one.
-      workers: processes.
       as_is: store the source images unchanged.
 
     Returns:
-      What was found in this share.
+      The jobs; the folder that they write to is there.
 
     Raises:
       ValueError: nothing can be read, or `output` holds another set.
     """
     source, output = pathlib.Path(source), pathlib.Path(output)
-    settings = _make_builder(dataset, source, output, split, workers, as_is).settings
+    settings = _make_builder(dataset, source, output, split, 1, as_is).settings
     jobs = shards.make_jobs(root=source, folder=output / STAGING_NAME, **settings)
     pathlib.Path(jobs[0].stem).parent.mkdir(parents=True, exist_ok=True)
-    return shards.join_reports(shards.run_jobs(jobs[share[0] :: share[1]], workers=workers))
+    return jobs
 
 
 def _read_report(path):

@@ -23,7 +23,7 @@ from siamfc_jax.geometry import PATCH_SIZE, TRAIN_SEARCH_SIZE
 from siamfc_jax.network import model, run_folders, saved_models
 from siamfc_jax.network.widening import widen
 from siamfc_jax.signals import Stopped, caught_signals
-from siamfc_jax.training import checkpoints, sgd
+from siamfc_jax.training import checkpoints, patch_store, sgd
 from siamfc_jax.training.logs import Log
 from siamfc_jax.training.validation import validate
 
@@ -39,8 +39,11 @@ class _Run(NamedTuple):
     steps: Callable
     teachers: tuple[dict, ...]
     source: pairs.PairSource
+    numbered: pairs.PairSource | pairs.NumberedPairs  # what the batches are made of
+    feed: Callable  # batches of the host -> batches on the devices
     validation: pairs.PairSource | None
     workers: int
+    resident: bool
     profile: int
     workdir: pathlib.Path
     manager: object
@@ -59,6 +62,7 @@ def fit(
     init_from: saved_models.Model | None = None,
     teachers: tuple[saved_models.Model, ...] = (),
     workers: int = 0,
+    resident: bool = False,
     profile: int = 0,
 ) -> sgd.TrainState:
     """Trains, or goes on training, until the last epoch is done.
@@ -73,6 +77,8 @@ def fit(
         and calibration go into the checkpoints. None for random weights.
       teachers: models to imitate.
       workers: processes that read pairs.
+      resident: whether all patches are read once, into the memory of the devices. The result is
+        the same bit for bit.
       profile: steps to record for a profiler, after the first call.
 
     Returns:
@@ -80,7 +86,7 @@ def fit(
 
     Raises:
       ValueError: batch and devices do not fit, the workdir cannot be written or holds a
-        run with other settings, or `init_from` is a wider network.
+        run with other settings, `init_from` is a wider network, or patches do not fit.
       FloatingPointError: the loss or its gradient became NaN or infinite.
       Stopped: a signal came.
     """
@@ -115,8 +121,11 @@ def fit(
                 tuple(model.fold_batch_norm(teacher.variables) for teacher in teachers)
             ),
             source=source,
+            numbered=source,
+            feed=sgd.split,
             validation=validation,
             workers=workers,
+            resident=resident,
             profile=profile,
             workdir=workdir,
             manager=manager,
@@ -205,6 +214,8 @@ def _train(run, state):
     if first == last:
         print(f"nothing left to do: {run.workdir} holds all {last} steps")
         return state
+    if run.resident:
+        run = _with_patches(run, first)
     with (
         contextlib.closing(_batches(run, first, last)) as stream,
         contextlib.ExitStack() as recording,
@@ -249,6 +260,18 @@ def _train(run, state):
     return call.state
 
 
+def _with_patches(run, step):
+    """Returns the run with all patches on the devices and pairs that are numbers of them."""
+    alone = jax.process_count() == 1  # several hosts stop together, at the end of a step
+    patches = patch_store.load(run.source, stopped=lambda: alone and bool(run.caught))
+    if patches is None:
+        raise Stopped(step, run.caught)
+    return run._replace(
+        numbered=pairs.NumberedPairs(run.source),
+        feed=lambda batches: sgd.gather(patches, sgd.split(batches)),
+    )
+
+
 def _passes(call, every):
     """Says whether a multiple of a number of steps is among the steps of a call."""
     return call.last // every > call.first // every
@@ -289,7 +312,7 @@ def _report_best(run):
 
 def _batches(run, start, stop):
     return pairs.batches(
-        run.source,
+        run.numbered,
         batch_size=run.config.batch_size,
         start=start,
         stop=stop,
@@ -348,7 +371,7 @@ def _calls(run, state, stream):
         count = run.config.steps_per_call
         count = count if done % epoch + count <= epoch else 1
         batches = list(itertools.islice(stream, count))
-        result = run.steps(state, run.teachers, sgd.split(batches), np.float32(bool(run.caught)))
+        result = run.steps(state, run.teachers, run.feed(batches), np.float32(bool(run.caught)))
         if late:
             if not alone:  # all hosts see the same, and yield the next call with its state
                 stopping |= bool(late.stop)
@@ -399,12 +422,14 @@ def _validate(run, step, state):
 
 def _report_rates(run, call):
     """Measures what the loader and the step reach alone: the slower one limits the run."""
-    size, batches = run.config.batch_size, sgd.split(call.batches)
+    size, batches = run.config.batch_size, run.feed(call.batches)
     with contextlib.closing(_batches(run, 0, 4 * MEASURED_STEPS)) as stream:
-        next(stream)
+        jax.block_until_ready(run.feed([next(stream)]))
         start = time.perf_counter()
-        count = sum(1 for _ in stream)
-        loader = count * size / (time.perf_counter() - start)
+        for batch in stream:
+            fed = run.feed([batch])
+        jax.block_until_ready(fed)
+        loader = (4 * MEASURED_STEPS - 1) * size / (time.perf_counter() - start)
     # A copy, which the steps may give away: the caller returns the state.
     state = sgd.replicate(jax.tree.map(lambda array: array.addressable_data(0), call.state))
     start = time.perf_counter()

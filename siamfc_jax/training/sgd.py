@@ -18,6 +18,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from siamfc_jax.config import TrainConfig
+from siamfc_jax.geometry import PATCH_SIZE
 from siamfc_jax.network import model
 from siamfc_jax.training import augment
 from siamfc_jax.training.losses import (
@@ -300,7 +301,7 @@ def train_step(
 def parallelize(step: Callable) -> Callable:
     """Makes a step run several times, on all devices of all hosts: one state, batches split.
 
-    This is the only place that knows `pmap`; jit with shardings would replace it here.
+    This and `gather` alone know `pmap`; jit with shardings would replace it here.
 
     Args:
       step: `train_step` with everything bound except state, teachers, batch and `axis_name`.
@@ -330,9 +331,12 @@ def parallelize(step: Callable) -> Callable:
 def replicate(tree: Any) -> Any:
     """Copies arrays onto every local device, where a parallel step expects and leaves them."""
     # A copy of its own for each leaf, because a parallel step gives the buffers of its state away.
-    tree = jax.tree.map(jnp.copy, tree)
-    mesh = Mesh(np.array(jax.local_devices()), AXIS)
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return jax.device_put(jax.tree.map(jnp.copy, tree), every_device())
+
+
+def every_device() -> NamedSharding:
+    """Returns the sharding of arrays of which every local device has a copy."""
+    return NamedSharding(Mesh(np.array(jax.local_devices()), AXIS), PartitionSpec())
 
 
 def split(batches: Sequence[dict]) -> dict:
@@ -352,6 +356,27 @@ def split(batches: Sequence[dict]) -> dict:
         return whole.reshape(len(arrays), count, -1, *whole.shape[2:]).swapaxes(0, 1)
 
     return jax.tree.map(stack, *batches)
+
+
+@functools.partial(jax.pmap, axis_name=AXIS, in_axes=(None, 0))
+def gather(patches: jax.Array, batches: dict) -> dict:
+    """Puts patches in the place of their numbers; each device takes those of its own pairs.
+
+    It runs before the steps, whose program is therefore the same with and without it.
+
+    Args:
+      patches: u8[F, P * P * 3] on every device, from `patch_store.load`.
+      batches: of `pairs.NumberedPairs`, from `split`.
+
+    Returns:
+      What `split` gives for batches of patches.
+    """
+
+    def take(numbers):  # [K, B / devices] -> [K, B / devices, P, P, 3]
+        rows = jnp.take(patches, numbers, axis=0, mode="clip")
+        return rows.reshape(*numbers.shape, PATCH_SIZE, PATCH_SIZE, 3)
+
+    return batches | {name: take(batches[name]) for name in ("exemplar", "search")}
 
 
 def connect(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:

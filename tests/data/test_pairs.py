@@ -88,6 +88,23 @@ def test_tracks_of_which_none_can_be_drawn_are_refused(weights):
         source(track(3), blank, weights=weights)
 
 
+def test_numbers_stand_for_the_patches_of_a_pair():
+    """Counted through the usable frames of all tracks, of which one has none."""
+    tracks = [track(4, seed=0), track(3, seed=1), track(5, seed=2)]
+    tracks[0].visible[1] = False
+    tracks[1].visible[:] = False
+    pool = source(*tracks)
+    numbered = pairs.NumberedPairs(pool)
+    patches = [pool.patch(0, n) for n in range(3)] + [pool.patch(2, n) for n in range(5)]
+    for index in range(20):
+        pair, numbers = pool[index], numbered[index]
+        assert numbers.keys() == pair.keys()
+        for name in ("exemplar", "search"):
+            np.testing.assert_array_equal(patches[numbers[name]], pair[name])
+        for name in ("track", "index"):
+            assert numbers[name] == pair[name]
+
+
 def indices(stream):
     return [batch["index"].tolist() for batch in stream]
 

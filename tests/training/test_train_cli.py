@@ -44,11 +44,19 @@ def test_killed_and_stopped_run_ends_as_one_never_stopped(training, reference):
     training.run("a", interrupt=("9", "os.rename", "4"), code=-signal.SIGKILL)
     _, err = training.run("a", interrupt=("15", "os.rename", "2"), code=143)
     assert "the same command goes on from there\n" in err
-    out, _ = training.run("a")
-    assert "loader alone" in out
+    out, _ = training.run("a", "--resident")
+    assert "27 patches" in out and "loader alone" in out
     assert_same(training.variables("a"), reference)
     steps = list(training.losses("a"))
     assert steps == sorted(set(steps)) and steps[-1] == 12
+
+
+def test_patches_on_the_device_change_nothing(training, reference):
+    """Stopped with them and gone on without."""
+    out, _ = training.run("held", "--resident", interrupt=("15", "os.rename", "4"), code=143)
+    assert out.startswith("27 patches, 0.0 GB, read once, in ")
+    training.run("held")
+    assert_same(training.variables("held"), reference)
 
 
 def test_mean_schedule_and_several_steps_a_call_go_on_exactly(training):

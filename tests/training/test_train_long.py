@@ -98,6 +98,13 @@ def test_goes_on_with_another_number_of_devices(training, reference):
     assert_close(training, "moved", reference)
 
 
+def test_patches_on_two_devices_change_nothing(training):
+    training.run("loaded", devices=2)
+    training.run("resident", "--resident", interrupt=("9", "os.rename", "4"), devices=2, code=-9)
+    training.run("resident", "--resident", devices=2)
+    assert_same(training.variables("resident"), training.variables("loaded"))
+
+
 def free_port():
     with socket.socket() as free:
         free.bind(("localhost", 0))
