@@ -36,8 +36,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/made"), str(ROOT / "tests/network")
 
 SECONDS = 60  # an input may take; ten times what the slowest takes on a busy machine
 MEMORY = 512  # MiB an input may take beyond what its worker had
-WORTH = {"text": 12, "box": 12, "video": 1, "weights": 4, "model": 4, "checkpoint": 1,
-         "prepared": 4, "page": 8, "kill": 1, "bomb": 2}  # fmt: skip
+# How many inputs of each kind go together, by the time that they take.
+TURNS = {"text": 120, "box": 60, "video": 3, "weights": 12, "model": 8, "checkpoint": 2,
+         "prepared": 8, "page": 20, "kill": 1, "bomb": 6}  # fmt: skip
 TOKENS = [
     b"nan", b"-inf", b"1e400", b"-1", b"0", b"9" * 400, b"1e-38", b"1e38", b"\x00", b"\xff\xfe",
     b"[" * 9999, b"\xed\xa0\x80", b"\\ud800", b'"', b",", b"\n", b"\r", b"{", b"}", b"<a>", b"</",
@@ -403,11 +404,17 @@ def strike_page(made, rng, folder):
     return "worked" if answer.status_code < 400 else "refused"
 
 
+def _save_killed(path, which, number):
+    """Saves OLD or NEW of killed_saves.py, killed at a file operation; 0 for none."""
+    script = "import pathlib, killed_saves as k; "
+    script += f"k.save(pathlib.Path({str(path)!r}), {which}, {number})"
+    # In a process of its own, as a fork of one with JAX's threads does not work.
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT / "tests/made", check=True)
+
+
 def prepare_kill(folder):
     """Returns the folder of a model that another one is saved over."""
-    import killed_saves
-
-    killed_saves.save(folder / "before" / "model", killed_saves.OLD, 0)
+    _save_killed(folder / "before" / "model", "k.OLD", 0)
     return folder / "before"
 
 
@@ -418,13 +425,7 @@ def strike_kill(source, rng, folder):
     from siamfc_jax.network import saved_models
 
     shutil.copytree(source, folder / "x")
-    number = rng.randrange(1, 25)
-    path = folder / "x" / "model"
-    script = (
-        f"import pathlib, killed_saves as k; k.save(pathlib.Path({str(path)!r}), k.NEW, {number})"
-    )
-    # In a process of its own, as a fork of one with JAX's threads does not work.
-    subprocess.run([sys.executable, "-c", script], cwd=ROOT / "tests/made", check=True)
+    _save_killed(folder / "x" / "model", "k.NEW", rng.randrange(1, 25))
     found = saved_models.checksum(saved_models.load_model(folder / "x" / "model").variables)
     both = (killed_saves.OLD, killed_saves.NEW)
     if found not in [saved_models.checksum(model.variables) for model in both]:
@@ -551,11 +552,13 @@ class Worker:
         """Returns (outcome, error)."""
         if self.process is None:
             place = tempfile.mkdtemp(dir=self.folder)
-            self.process = subprocess.Popen(
-                [sys.executable, __file__, "--work", place],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                env=os.environ | {"JAX_PLATFORMS": "cpu"},
-            )  # fmt: skip
+            self.said = pathlib.Path(place, "said")
+            with self.said.open("w") as said:
+                self.process = subprocess.Popen(
+                    [sys.executable, __file__, "--work", place],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True,
+                    env=os.environ | {"JAX_PLATFORMS": "cpu"},
+                )  # fmt: skip
             fresh = 4  # times as long: it imports and prepares
         else:
             fresh = 1
@@ -567,9 +570,13 @@ class Worker:
         answer = self.process.stdout.readline() if heard else ""
         if answer:
             return json.loads(answer)
-        code = self.process.poll() if not heard else self.process.wait()
+        if not heard:
+            self.close()
+            return "hung", f"over {fresh * SECONDS} s"
+        code = self.process.wait()
         self.close()
-        return ("died", f"exit code {code}") if heard else ("hung", f"over {fresh * SECONDS} s")
+        said = self.said.read_text(errors="replace").strip().splitlines()
+        return "died", f"exit code {code}, {said[-1] if said else 'without a word'}"
 
     def close(self):
         """Ends the process."""
@@ -599,7 +606,7 @@ def main(argv=None) -> int:
     for name in set(args.only) - set(names):
         print(f"{name} is left out; it needs {' and '.join(NEEDS[name])}")
     end = time.monotonic() + 60 * args.minutes
-    turns = [name for name in names for _ in range(WORTH[name])]
+    turns = [name for name in names for _ in range(TURNS[name])]
     random.Random(args.seed).shuffle(turns)
     numbers = {name: itertools.count(args.first) for name in names}
     counts: dict[str, Counter] = {name: Counter() for name in names}
