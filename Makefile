@@ -89,7 +89,7 @@ build/ray/.done: $(VENV)/.test requirements-ray.txt
 
 # Environments of their own, in which each direct dependency has its lowest or highest version.
 build/lowest/.done build/highest/.done: build/%/.done: $(VENV)/.env requirements.txt \
-		requirements-test.txt requirements-web.txt
+		requirements-test.txt requirements-web.txt requirements-export.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	$(BIN)/uv venv -q --clear --python $(PYTHON) build/$*
 	sed 's/^jax\[cuda\]/$(JAX)/' requirements.txt > build/$*/requirements.txt
