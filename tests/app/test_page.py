@@ -336,6 +336,9 @@ def test_annotation_by_mouse_and_touch(tab, folder, tmp_path):
     tab.set_input_files("#file", tmp_path / "..%2f'<b>.mp4")
     wait_for_frame(tab, 0)
     assert tab.locator("#error").is_hidden()
+    buttons = [button.bounding_box() for button in tab.locator("#transport button").all()]
+    assert len({box["y"] for box in buttons}) == 1
+    assert min(box["width"] for box in buttons) >= 32
 
     # Two objects, the one resized at its corner and moved, a tap that means nothing.
     drag(tab, (20, 15), (40, 30), finger)
