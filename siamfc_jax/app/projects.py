@@ -158,8 +158,8 @@ def read_tracks(data: Any, count: int) -> Tracks:
 def write_tracks(tracks: Tracks) -> dict:
     """Returns what `read_tracks` reads, also while a worker adds to the tracks."""
     return {
-        o: [[frame, *row] for frame, row in list(track.items())]
-        for o, track in list(tracks.items())
+        o: [[frame, *row] for frame, row in track.copy().items()]
+        for o, track in tracks.copy().items()
     }
 
 
