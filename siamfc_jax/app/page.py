@@ -16,6 +16,15 @@ The page itself is in the folder browser. It asks this server for
     GET    /clips/ID/run?since=N      what was found from row N on
     GET    /clips/ID/live             the newest tracked frame, JPEG, its boxes in a header
     GET    /clips/ID/exports/NAME     annotations in one of the forms of FORMS
+    PUT    /cameras                   begins with a camera: {"model": ..., ...}
+    PUT    /cameras/ID/frame          follows its objects in the JPEG of the body
+    PUT    /cameras/ID/objects        names and colors of them, as in a project
+    PUT    /cameras/ID/objects/N?frame=F&box=X,Y,W,H
+                                      draws an object into picture F, the JPEG of the body
+    DELETE /cameras/ID/objects/N      follows it no longer
+    GET    /cameras/ID/csv            all boxes so far
+    PUT    /cameras/ID/clip           ends it, and opens what it has shown as a clip
+    DELETE /cameras/ID                ends it, and forgets what it has shown
 
 Whatever changes something is PUT or DELETE, which a page of another site cannot send.
 The name of an uploaded file is never asked for.
@@ -34,6 +43,7 @@ import secrets
 import shutil
 import socket
 import sys
+import time
 
 import uvicorn
 from starlette.applications import Starlette
@@ -45,7 +55,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from siamfc_jax.app import exports, frames, gate, jobs, projects, scratch, uploads
+from siamfc_jax.app import camera, exports, frames, gate, jobs, projects, scratch, uploads
 from siamfc_jax.media import drawing, video
 
 MAX_PROJECT = 64  # MiB
@@ -55,6 +65,8 @@ MAX_EXPORTS = 16  # files that are made or sent at a time
 MAX_CLIPS = 8  # opened videos that are kept; the one that nobody used for longest goes first
 BROWSER = pathlib.Path(__file__).with_name("browser")
 SCALES = (1, 3, 5)
+MAX_CAMERAS = 2  # that are followed at a time
+SILENT = 30  # seconds after which a camera that sends nothing makes room for another
 
 
 def make_app(load, models, *, sample=None, open_source=video.open_source):
@@ -100,12 +112,21 @@ def make_app(load, models, *, sample=None, open_source=video.open_source):
                 ],
                 middleware=[Middleware(_hold)],
             ),
+            Route("/cameras", begin_camera, methods=["PUT"]),
+            Route("/cameras/{id}", end_camera, methods=["DELETE"]),
+            Route("/cameras/{id}/frame", follow, methods=["PUT"]),
+            Route("/cameras/{id}/objects", save_objects, methods=["PUT"]),
+            Route("/cameras/{id}/objects/{number:int}", draw, methods=["PUT"]),
+            Route("/cameras/{id}/objects/{number:int}", remove_object, methods=["DELETE"]),
+            Route("/cameras/{id}/csv", export_camera),
+            Route("/cameras/{id}/clip", keep_camera, methods=["PUT"]),
             Mount("/browser", StaticFiles(directory=BROWSER)),
         ],
         exception_handlers={ValueError: _refuse, HTTPException: _refuse},
         lifespan=lifespan,
     )
-    app.state.clips, app.state.sample, app.state.models = {}, sample, models
+    app.state.clips, app.state.cameras = {}, {}
+    app.state.sample, app.state.models = sample, models
     app.state.counts, app.state.reading = collections.Counter(), asyncio.Semaphore(MAX_READING)
     app.state.load = functools.lru_cache(maxsize=2)(load)
     app.state.open_source = open_source
@@ -283,6 +304,110 @@ class _Export(FileResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._remove()
+
+
+async def begin_camera(request):
+    """Begins with a camera, of which this page will send pictures."""
+    state, what = request.app.state, await _json(request, 1)
+    load = _loader(state, {"model": state.models[0]} | what)
+    for key, other in list(state.cameras.items()):
+        if not other.busy and time.monotonic() - other.seen > SILENT:
+            await _drop(state, key)
+    if len(state.cameras) >= MAX_CAMERAS:
+        raise HTTPException(503, f"{MAX_CAMERAS} cameras are followed already; try again later")
+    with _new_folder(state.folder) as folder:
+        state.cameras[folder.name] = camera.open_camera(folder, load)
+    return JSONResponse(
+        {"id": folder.name, "models": list(state.models), "colors": _colors()}
+    )  # fmt: skip
+
+
+async def follow(request):
+    """Finds the objects of a camera in the picture that is the body."""
+    async with _alone(request) as one:
+        jpeg = await _body(request, camera.MAX_PICTURE)
+        return JSONResponse(await run_in_threadpool(camera.follow, one, jpeg))
+
+
+async def draw(request):
+    """Begins to follow an object of a camera, or corrects it, in the picture that is the body."""
+    async with _alone(request) as one:
+        jpeg = await _body(request, camera.MAX_PICTURE)
+        try:
+            number = int(request.query_params["frame"][:15])
+            box = [float(value) for value in request.query_params["box"].split(",")]
+        except (KeyError, ValueError):
+            raise ValueError("expected the address to end in ?frame=N&box=x,y,w,h") from None
+        identity = request.path_params["number"]
+        await run_in_threadpool(camera.draw, one, jpeg, identity, number, box)
+        return JSONResponse({})
+
+
+async def remove_object(request):
+    """Follows an object of a camera no longer."""
+    async with _alone(request) as one:
+        camera.remove(one, request.path_params["number"])
+        return JSONResponse({})
+
+
+async def save_objects(request):
+    """Takes over how the page calls and paints the objects of a camera."""
+    async with _alone(request) as one:
+        one.objects = (await _json(request, 1)).get("objects")
+        return JSONResponse({})
+
+
+async def export_camera(request):
+    """Answers with the boxes of a camera as csv."""
+    async with _alone(request) as one:
+        clip = camera.describe_boxes(one)
+        path = await run_in_threadpool(exports.write, "csv", clip, one.folder)
+        return Response(
+            path.read_bytes(), media_type="text/csv",
+            headers={"Content-Disposition": f'attachment; filename="{path.name}"'},
+        )  # fmt: skip
+
+
+async def keep_camera(request):
+    """Makes a clip of what a camera has shown, and ends it."""
+    state = request.app.state
+    async with _alone(request) as one:
+        clip = await run_in_threadpool(camera.make_clip, one)
+        await _keep(state, clip)
+        del state.cameras[one.folder.name]
+        return _describe(request, clip)
+
+
+async def end_camera(request):
+    """Ends a camera and forgets what it has shown."""
+    state, key = request.app.state, request.path_params["id"]
+    if key in state.cameras:
+        await _drop(state, key)
+    return JSONResponse({})
+
+
+@contextlib.asynccontextmanager
+async def _alone(request):
+    """Gives a camera to one request at a time: pictures that nobody has time for are no use."""
+    one = request.app.state.cameras.get(request.path_params["id"])
+    if one is None:
+        raise HTTPException(404, "this camera has ended; begin anew")
+    if one.busy:
+        raise HTTPException(503, "a picture of this camera is in work already")
+    one.busy = True
+    try:
+        yield one
+    finally:
+        one.busy, one.seen = False, time.monotonic()
+        if one.ended:
+            shutil.rmtree(one.folder)
+
+
+async def _drop(state, key):
+    one = state.cameras.pop(key)
+    one.ended = True
+    if not one.busy:  # else the request in work removes it
+        await run_in_threadpool(shutil.rmtree, one.folder)
 
 
 def _loader(state, what):
