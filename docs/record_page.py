@@ -1,4 +1,4 @@
-"""Records the pictures of docs/page.md: an annotation from opening to export, and a phone.
+"""Records the pictures of docs/page.md: an annotation from opening to export, a phone, a camera.
 
     python docs/record_page.py --video clip.mp4 --output docs/pictures
 
@@ -13,11 +13,17 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from siamfc_jax.app.frames import encode  # noqa: E402
+from siamfc_jax.media.video import open_source  # noqa: E402
+
 COLORS = 128  # of the GIF
 # Of boxes, tracked spans and buttons, which cover too little to get into the palette themselves.
 KEPT = (230, 159, 0, 176, 128, 17, 80, 200, 255)
@@ -31,6 +37,13 @@ POINTER = """
   addEventListener("pointermove", (event) => {
     dot.style.left = `${event.clientX}px`; dot.style.top = `${event.clientY}px`; }, true);
 """
+
+# Whether the camera's picture is the one of the last time that this was asked.
+STILL = """() => {
+  const before = window.before;
+  window.before = document.querySelector("#livepicture").toDataURL();
+  return before === window.before;
+}"""
 
 
 class Film:
@@ -71,9 +84,10 @@ class Film:
         coded[0].save(path, save_all=True, append_images=coded[1:], duration=times, loop=0)
 
 
-def drag(tab, box, shown):
+def drag(tab, box, shown, pad="#pad", picture="picture"):
     """Draws a box in frame pixels; `shown` is called on the way."""
-    area, size = tab.locator("#pad").bounding_box(), tab.evaluate("[picture.width, picture.height]")
+    area = tab.locator(pad).bounding_box()
+    size = tab.evaluate(f"[{picture}.width, {picture}.height]")
     x, y, w, h = box
     for index, share in enumerate(np.linspace(0, 1, 5)):
         at = [(x + share * w) / size[0], (y + share * h) / size[1]]
@@ -125,6 +139,45 @@ def annotate(tab, first, second, film) -> None:
     film.shoot(2500)
 
 
+def show_camera(tool, url, video, box, path) -> None:
+    """Follows an object live: the camera shows the first frame for a while, then 30, to and fro."""
+    frames = [frame for _, frame in open_source(video, stop=30).frames]
+    shown = [*frames[:1] * 90, *frames, *frames[::-1]]
+    with tempfile.TemporaryDirectory() as folder:
+        camera = pathlib.Path(folder) / "camera.mjpeg"
+        camera.write_bytes(b"".join(encode(frame) for frame in shown))
+        browser = tool.chromium.launch(
+            executable_path=find_chromium(),
+            args=[
+                "--no-sandbox", "--use-fake-ui-for-media-stream",
+                "--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={camera}",
+            ],
+        )  # fmt: skip
+        tab = browser.new_page(viewport={"width": 1180, "height": 860})
+        tab.set_default_timeout(300_000)
+        tab.goto(url)
+        tab.get_by_role("button", name="Follow live with the camera").click()
+        tab.get_by_text("Drag over the picture").wait_for()
+        tab.wait_for_function(STILL, polling=200)
+        # The browser cuts the picture of the camera to the usual shape, from its middle.
+        width, height = tab.evaluate("[livepicture.width, livepicture.height]")
+        corner = [(frames[0].shape[1] - width) / 2, (frames[0].shape[0] - height) / 2]
+        box = [box[0] - corner[0], box[1] - corner[1], *box[2:]]
+        drag(tab, box, lambda: None, "#livepad", "livepicture")
+        tab.locator("#liveobjects .state", has_text="%").wait_for()
+        name = tab.get_by_label("Name of object object 1")
+        name.fill("helicopter")
+        name.press("Enter")
+        tab.wait_for_timeout(4000)
+        tab.screenshot(path=path, type="jpeg", quality=85)
+        browser.close()
+
+
+def find_chromium():
+    """Returns the path of the browser."""
+    return shutil.which("chromium") or shutil.which("google-chrome")
+
+
 def parse_place(text):
     """Reads FRAME:X,Y,W,H."""
     frame, box = text.split(":")
@@ -147,10 +200,11 @@ def main() -> int:
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         url = server.stdout.readline().split()[1]
-        chromium = shutil.which("chromium") or shutil.which("google-chrome")
         with sync_playwright() as tool:
             # Without its sandbox, as it refuses to start with one for root.
-            browser = tool.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            browser = tool.chromium.launch(
+                executable_path=find_chromium(), args=["--no-sandbox"]
+            )  # fmt: skip
             tab = browser.new_page(viewport={"width": 1180, "height": 860})
             tab.set_default_timeout(300_000)
             tab.goto(url)
@@ -168,6 +222,7 @@ def main() -> int:
             phone.wait_for_timeout(1000)
             phone.screenshot(path=args.output / "phone.jpg", type="jpeg", quality=80)
             browser.close()
+            show_camera(tool, url, args.video, args.first[1], args.output / "live.jpg")
     finally:
         server.terminate()
         server.wait()

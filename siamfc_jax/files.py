@@ -81,7 +81,7 @@ def whole_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 @contextlib.contextmanager
 def locked(
     path: str | os.PathLike, *, beside: bool = False, share: str | None = None
-) -> Iterator[None]:
+) -> Iterator[pathlib.Path]:
     """Keeps all other processes that ask from writing to a folder, until this one ends.
 
     An empty hidden file is locked, which stays; the system frees it when its process ends,
@@ -94,7 +94,7 @@ def locked(
         None for one that writes all.
 
     Yields:
-      Nothing.
+      The path of the file that is locked.
 
     Raises:
       OSError: the place cannot be written.
@@ -115,7 +115,7 @@ def locked(
             f"another process writes to {path}; wait for its end, or choose another place"
         ) from None
     try:
-        yield
+        yield place
     finally:
         lock.release()
 

@@ -37,7 +37,7 @@ ONLY_IN = {
     "av": {"decoding", "sound", "video"},
     "onnx": {"onnx_graphs"},
     "onnxruntime": {"checks", "siamfc_onnx"},
-    "starlette": {"page"},
+    "starlette": {"page", "gate", "uploads"},
     "uvicorn": {"page"},
 }
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import pathlib
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
@@ -56,10 +57,12 @@ class Clip:
       count: number of frames.
       fps: frames a second.
       frames: reads any of them.
+      open_source: `video.open_source`, settings filled in, which opened it.
       project: what a person drew.
       tracks: what was tracked from it.
       version: grows with each change of the project, so that two tabs notice each other.
       run: its latest tracking.
+      users: requests that are being answered from it.
     """
 
     folder: pathlib.Path
@@ -68,10 +71,12 @@ class Clip:
     count: int
     fps: float
     frames: FrameReader
+    open_source: Callable
     project: Project = projects.EMPTY
     tracks: Tracks = dataclasses.field(default_factory=dict)
     version: int = 0
     run: Run | None = None
+    users: int = 0
 
 
 def open_clip(folder, path: str, *, open_source) -> Clip:
@@ -100,7 +105,7 @@ def open_clip(folder, path: str, *, open_source) -> Clip:
         raise ValueError(_without_path(error, path)) from None
     source.frames.close()
     reader = FrameReader(open_frames)
-    return Clip(pathlib.Path(folder), path, first.shape, count, source.fps, reader)
+    return Clip(pathlib.Path(folder), path, first.shape, count, source.fps, reader, open_source)
 
 
 def active(clip: Clip) -> bool:
@@ -141,7 +146,7 @@ def choose_spans(project: Project, what: dict) -> list[jobs.Span]:
     return spans
 
 
-def begin(worker, clip: Clip, spans, clips, **settings) -> None:
+def begin(worker, clip: Clip, spans, clips, load: Callable) -> None:
     """Puts a clip in the queue of a worker.
 
     Args:
@@ -149,7 +154,7 @@ def begin(worker, clip: Clip, spans, clips, **settings) -> None:
       clip: what to track.
       spans: what of it, from `choose_spans`.
       clips: all there are.
-      **settings: `load`, () -> (params, config), and `open_source`.
+      load: () -> (params of `tracker.prepare`, settings of the tracker).
 
     Raises:
       ValueError: the clip is in the queue already, or that is full.
@@ -159,7 +164,7 @@ def begin(worker, clip: Clip, spans, clips, **settings) -> None:
     if sum(map(active, clips)) >= MAX_WAITING:
         raise ValueError(f"{MAX_WAITING} videos wait already; try again when one is done")
     run = clip.run = Run()
-    run.future = worker.submit(_track, clip, run, spans, **settings)
+    run.future = worker.submit(_track, clip, run, spans, load)
     run.future.add_done_callback(functools.partial(_finish, clip, run))
 
 
@@ -171,13 +176,12 @@ def cancel(clip: Clip) -> None:
             clip.run.future.cancel()
 
 
-def render(clip: Clip, path, *, open_source) -> None:
+def render(clip: Clip, path) -> None:
     """Writes a video with all boxes that are not hidden.
 
     Args:
       clip: what to write.
       path: the file, `.mp4`.
-      open_source: `video.open_source`, settings filled in.
 
     Raises:
       ValueError: it cannot be read or written.
@@ -186,7 +190,7 @@ def render(clip: Clip, path, *, open_source) -> None:
     names = [o.name for o in project.objects]
     colors = [tuple(bytes.fromhex(o.color[1:])) for o in project.objects]
     listed = projects.frames(project, clip.tracks, clip.count)
-    source = _told(open_source(clip.path).frames, clip.path)
+    source = _told(clip.open_source(clip.path).frames, clip.path)
     with contextlib.closing(source), video.video_writer(path, clip.shape, fps=clip.fps) as write:
         for (_, frame), (_, shown) in zip(source, listed, strict=False):
             seen = [s for s in shown if not s.object.hidden]
@@ -212,14 +216,14 @@ def _told(frames, path):
             raise ValueError(_without_path(error, path)) from None
 
 
-def _track(clip, run, spans, *, load, open_source):
+def _track(clip, run, spans, load):
     run.phase = "tracking"
     identities = {o.name: o.id for o in clip.project.objects}
     landmarks: dict = {}
     behind: dict = {}  # frame -> name -> estimate of the backward pass
 
     def open_frames(start, stop):
-        return open_source(clip.path, start=start, stop=stop, landmarks=landmarks).frames
+        return clip.open_source(clip.path, start=start, stop=stop, landmarks=landmarks).frames
 
     def keep(row):
         rows = []

@@ -13,6 +13,7 @@ from siamfc_jax.geometry import check_box
 
 MAX_OBJECTS = 100
 MAX_NAME = 40  # characters
+UNPRINTABLE = "[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]"  # what XML cannot hold
 FORM = "a project holds objects, keys and ends as the page saves them"
 
 # By identity of the object, then by frame: [x, y, w, h, confidence, lost (0 or 1)].
@@ -97,6 +98,8 @@ def read_project(data: Any, frame_shape: tuple[int, ...], count: int) -> Project
         ends = frozenset((int(e["object"]), int(e["frame"])) for e in data["ends"])
     except (KeyError, TypeError, ValueError, OverflowError):
         raise ValueError(FORM) from None
+    if any(re.search(UNPRINTABLE, o.name) for o in objects):
+        raise ValueError("the name of an object holds no control characters")
     names, known = [o.name for o in objects], {o.id for o in objects}
     if len(objects) > MAX_OBJECTS:
         raise ValueError(f"a project holds {MAX_OBJECTS} objects at most, got {len(objects)}")
@@ -111,10 +114,6 @@ def read_project(data: Any, frame_shape: tuple[int, ...], count: int) -> Project
             raise ValueError(f"the project has frame {frame}, the video only 0 to {count - 1}")
     boxes = {(o, frame): check_box(box, frame_shape).tolist() for o, frame, box in keys}
     return Project(objects, boxes, ends - boxes.keys())
-
-
-def _name(text):
-    return str(text).strip()[:MAX_NAME]
 
 
 def write_project(project: Project) -> dict:
@@ -151,14 +150,17 @@ def read_tracks(data: Any, count: int) -> Tracks:
                 if not (all(map(math.isfinite, numbers)) and min(w, h) > 0 <= frame < count):
                     raise ValueError
                 track[int(frame)] = [*numbers, int(lost)]
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         raise ValueError("tracked boxes are frame, x, y, w, h, confidence and lost") from None
     return tracks
 
 
 def write_tracks(tracks: Tracks) -> dict:
-    """Returns what `read_tracks` reads."""
-    return {o: [[frame, *row] for frame, row in track.items()] for o, track in tracks.items()}
+    """Returns what `read_tracks` reads, also while a worker adds to the tracks."""
+    return {
+        o: [[frame, *row] for frame, row in track.copy().items()]
+        for o, track in tracks.copy().items()
+    }
 
 
 def make_job(project: Project) -> Job:

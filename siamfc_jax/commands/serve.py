@@ -2,7 +2,8 @@
 
     siamfc serve
 
-The page listens on this machine only, unless --host lets others in.
+The page listens on this machine only, unless --host lets others in, who need the address that it
+tells: it holds a token.
 """
 
 import functools
@@ -25,6 +26,8 @@ def add_arguments(parser, words) -> None:
     flag("--host", default="127.0.0.1", metavar="ADDRESS", help="where the page listens "
          "(default: %(default)s, only this machine; 0.0.0.0 lets others in)")  # fmt: skip
     flag("--port", type=int, default=8000, metavar="PORT", help="its port (default: %(default)s)")
+    flag("--embed", action="store_true", help="let notebooks and other pages show it in a frame; "
+         "its address then holds a token")  # fmt: skip
     flag("--video", metavar="SOURCE", help="what the page offers as its sample clip")
     flag("--resize", metavar="WIDTHxHEIGHT", help="bring all frames to this size first")
     flags.add_settings(parser, words)
@@ -70,8 +73,7 @@ def run(args) -> int:
     app = page.make_app(
         load,
         list(dict.fromkeys([args.weights, *shipped_models()])),
-        host=args.host,
         sample=args.video,
         open_source=functools.partial(video.open_source, resize=args.resize),
     )
-    return page.serve(app, host=args.host, port=args.port)
+    return page.serve(app, host=args.host, port=args.port, embed=args.embed)

@@ -26,26 +26,26 @@ class Worker:
 
 
 def clip(path="/secret/clip"):
-    return jobs.Clip("folder", path, (60, 81, 3), 10, 30.0, None)
+    return jobs.Clip("folder", path, (60, 81, 3), 10, 30.0, None, None)
 
 
 def test_queue():
     clips = [clip() for _ in range(jobs.MAX_WAITING + 1)]
     for one in clips[:-1]:
-        jobs.begin(Worker(), one, [], clips)
+        jobs.begin(Worker(), one, [], clips, None)
     with pytest.raises(ValueError, match="4 videos wait already; try again when one is done"):
-        jobs.begin(Worker(), clips[-1], [], clips)
+        jobs.begin(Worker(), clips[-1], [], clips, None)
     with pytest.raises(ValueError, match="this video is being tracked; stop that first"):
-        jobs.begin(Worker(), clips[0], [], clips)
+        jobs.begin(Worker(), clips[0], [], clips, None)
     jobs.cancel(clips[0])
     assert clips[0].run.phase == "stopped"
-    jobs.begin(Worker(), clips[-1], [], clips)
+    jobs.begin(Worker(), clips[-1], [], clips, None)
     assert [jobs.active(one) for one in clips] == [False, True, True, True, True]
 
 
 def test_failure_is_told_without_the_place_of_the_file():
     one = clip()
-    jobs.begin(Worker(), one, [], [one])
+    jobs.begin(Worker(), one, [], [one], None)
     one.run.future.set_exception(ValueError("cannot decode /secret/clip beyond 3\nmore"))
     assert one.run.phase == "failed"
     assert one.run.error == "cannot decode this video beyond 3"
@@ -114,7 +114,7 @@ def test_page_and_command_give_equal_boxes(scenes, tmp_path):
 
     with concurrent.futures.ThreadPoolExecutor(1) as worker:
         parts = jobs.choose_spans(project, {"direction": "all", "backward": True})
-        jobs.begin(worker, one, parts, [one], load=load, open_source=video.open_source)
+        jobs.begin(worker, one, parts, [one], load)
     assert (one.run.phase, one.run.error) == ("done", "")
     assert one.run.done == one.run.total
     by_page = read_csv(exports.write("csv", one, tmp_path))

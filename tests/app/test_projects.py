@@ -3,6 +3,8 @@
 import copy
 import csv
 import json
+import sys
+import threading
 
 import pytest
 
@@ -45,6 +47,8 @@ def test_a_project_comes_back():
         (["objects", 1, "id"], 1, "a project holds objects"),
         (["objects", 0, "name"], " ", "every object needs a name of its own, got , dog"),
         (["objects", 0, "name"], "dog", "a name of its own, got dog, dog"),
+        (["objects", 0, "name"], "a\x01", "the name of an object holds no control characters"),
+        (["keys", 0, "frame"], 1e400, "a project holds objects"),
         (["objects", 0, "color"], "red", "a color is #rrggbb"),
         (["keys", 0, "frame"], 10, "the project has frame 10, the video only 0 to 9"),
         (["ends", 0, "frame"], -1, "the project has frame -1, the video only 0 to 9"),
@@ -65,8 +69,28 @@ def test_bad_projects(path, value, message):
     assert message in str(caught.value)
 
 
+def test_tracks_are_written_while_they_grow():
+    tracks = {}
+
+    def grow():
+        for number in range(30_000):
+            tracks.setdefault(number // 3000, {})[number] = [1, 1, 1, 1, 1, 0]
+
+    worker, interval = threading.Thread(target=grow), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        worker.start()
+        while worker.is_alive():
+            projects.write_tracks(tracks)
+    finally:
+        sys.setswitchinterval(interval)
+        worker.join()
+    assert sum(map(len, projects.write_tracks(tracks).values())) == 30_000
+
+
 @pytest.mark.parametrize(
-    "row", [[3, 1, 1, 0, 1, 0.5, 0], [10, 1, 1, 1, 1, 1, 0], [1, 2], ["x"] * 7]
+    "row",
+    [[3, 1, 1, 0, 1, 0.5, 0], [10, 1, 1, 1, 1, 1, 0], [1, 2], ["x"] * 7, [1, 1, 1, 1, 1, 1, 1e400]],
 )
 def test_bad_tracks(row):
     with pytest.raises(ValueError, match="tracked boxes are frame, x, y, w, h, confidence"):
@@ -112,7 +136,7 @@ def test_nothing_to_track():
 
 
 def test_exports(tmp_path):
-    clip = jobs.Clip(tmp_path, "", SHAPE, COUNT, 10.0, None, project=read())
+    clip = jobs.Clip(tmp_path, "", SHAPE, COUNT, 10.0, None, None, project=read())
     clip.tracks = projects.read_tracks(ROWS, COUNT)
     paths = {form: exports.write(form, clip, tmp_path) for form in exports.FORMS}
     assert all(path.stat().st_size for path in paths.values())

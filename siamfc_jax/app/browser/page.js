@@ -1,8 +1,9 @@
 /* The page: holds what is known, and joins the stage, the timeline and the server. */
 
 import * as annotation from "./annotation.js";
+import {makeCamera} from "./camera.js";
 import {call, fetchFile, joinImages, upload} from "./server.js";
-import {fit, makeStage, svg} from "./stage.js";
+import {fit, iconButton, makeStage} from "./stage.js";
 import {makeTimeline} from "./timeline.js";
 
 const MEGABYTES = 500;  // MAX_UPLOAD of the server
@@ -124,8 +125,10 @@ function leave() {
 
 addEventListener("hashchange", () => {
   const [id] = location.hash.slice(1).split("/");
-  if (!id && clip) leave();
-  else if (id && id !== clip?.id) enter(id);
+  if (id === "live") return camera.isOn() ? undefined : leave();
+  camera.end();
+  if (!id) leave();
+  else if (id !== clip?.id) enter(id);
 });
 
 // ---- frames
@@ -523,17 +526,6 @@ async function showLive(id) {
 const EYE = "M1 12s4-7 11-7 11 7 11 7-4 7-11 7S1 12 1 12zM12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6z";
 const CROSS = "M5 5l14 14M19 5L5 19";
 
-function iconButton(label, path, act) {
-  const button = document.createElement("button");
-  const icon = svg(button, "svg", {viewBox: "0 0 24 24", fill: "none", stroke: "currentColor",
-    "stroke-width": 2, "aria-hidden": true});
-  svg(icon, "path", {d: path});
-  button.setAttribute("aria-label", label);
-  button.title = label;
-  button.onclick = act;
-  return button;
-}
-
 function visible(id) {
   const row = live?.rows.find(([object]) => object === id)?.slice(2);
   if (row && !drawing.keys[id]?.[shown])
@@ -725,7 +717,7 @@ const KEYS = {
 };
 
 addEventListener("keydown", (event) => {
-  if (!clip || $("recorder").open) return;
+  if (!clip) return;
   const typing = event.target.closest("input:not([type=checkbox]), select");
   if (event.ctrlKey || event.metaKey) {
     if (typing?.type === "text" || !/^[zy]$/i.test(event.key)) return;
@@ -745,36 +737,19 @@ new ResizeObserver(renderSoon).observe($("left"));
 
 // ---- camera
 
-let recorder = null;
-
-$("camera").onclick = telling(async () => {
-  const stream = await navigator.mediaDevices?.getUserMedia({video: true})
-    .catch(() => null);
-  if (!stream) throw new Error("the browser gives no camera; allow it, or open the page as localhost");
-  $("preview").srcObject = stream;
-  $("preview").play();
-  $("record").textContent = "Record";
-  $("recorder").showModal();
+const camera = makeCamera({
+  fail,
+  deliver,
+  begin: () => { location.hash = "live"; step("live"); },
+  end: () => { if (location.hash === "#live") location.hash = ""; },
+  show: (asked) => open(asked),
 });
-$("record").onclick = telling(async () => {
-  if (recorder) return recorder.stop();
-  const chunks = [];
-  recorder = new MediaRecorder($("preview").srcObject);
-  recorder.ondataavailable = (event) => chunks.push(event.data);
-  recorder.onstop = telling(async () => {
-    const wanted = $("recorder").open;
-    $("recorder").close();
-    if (wanted) await open(() => upload(new Blob(chunks), (share) => { $("uploaded").value = share; }));
-  });
-  recorder.start();
-  $("record").textContent = "Stop and annotate";
-});
-$("recordcancel").onclick = () => $("recorder").close();
-$("recorder").onclose = () => {
-  for (const one of $("preview").srcObject?.getTracks() ?? []) one.stop();
-  if (recorder?.state === "recording") recorder.stop();
-  recorder = null;
-};
+$("camera").onclick = telling(() => camera.start());
+$("livekeep").onclick = telling(() => camera.keep());
+$("livecsv").onclick = telling(() => camera.saveBoxes());
+$("liveend").onclick = () => { location.hash = ""; };
+addEventListener("pagehide", () => camera.end());
 
 step("open");
-if (location.hash.length > 1) enter(location.hash.slice(1).split("/")[0]);
+if (location.hash === "#live") location.hash = "";  // a camera is not begun by a reload
+else if (location.hash.length > 1) enter(location.hash.slice(1).split("/")[0]);

@@ -15,6 +15,9 @@ export async function call(method, path, body) {
   return data;
 }
 
+/** Tells the server something while the page is left; nobody waits for the answer. */
+export const tell = (method, path) => fetch(path, {method, keepalive: true}).catch(() => {});
+
 /** Fetches a file: {blob, name, live}; live is what the header Live holds. */
 export async function fetchFile(path) {
   const response = await fetch(path).catch(silent);

@@ -9,6 +9,18 @@ export function svg(parent, tag, attributes = {}, text = "") {
   return parent.appendChild(element);
 }
 
+/** Makes a button that shows a path of 24 x 24. */
+export function iconButton(label, path, act) {
+  const button = document.createElement("button");
+  const icon = svg(button, "svg", {viewBox: "0 0 24 24", fill: "none", stroke: "currentColor",
+    "stroke-width": 2, "aria-hidden": true});
+  svg(icon, "path", {d: path});
+  button.setAttribute("aria-label", label);
+  button.title = label;
+  button.onclick = act;
+  return button;
+}
+
 /** Black or white, whichever can be read better on a color (relative luminance of WCAG). */
 export function inkOn(color) {
   const [r, g, b] = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16) / 255)
@@ -178,5 +190,5 @@ export function makeStage(pad, actions) {
     }
   };
 
-  return {show, render, focus: (id) => groups.get(id)?.focus()};
+  return {show, render, focus: (id) => groups.get(id)?.focus(), isDragging: () => drag !== null};
 }
