@@ -37,7 +37,7 @@ def main(words) -> int:
         words = words[:place] + words[place + 2 :]
     args = shell.make_parser(["track", *words]).parse_args(words)
     if not args.manifest:
-        raise SystemExit("error: give --manifest FILE.csv and --output DIR")
+        raise ValueError("give --manifest FILE.csv and --output DIR")
     import ray  # here, as words are checked before it
 
     archive.check(args)
@@ -59,4 +59,8 @@ def main(words) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except shell.EXPECTED as error:
+        print(f"error: {shell.describe(error)}", file=sys.stderr)
+        sys.exit(2)

@@ -15,6 +15,7 @@ import pathlib
 import sys
 
 from siamfc_jax.commands import prepare, shell
+from siamfc_jax.data import prepared
 from siamfc_jax.files import locked
 from siamfc_jax.preparation import builder, shards
 
@@ -26,13 +27,15 @@ def main(words) -> int:
     args = shell.make_parser(["prepare", *words]).parse_args(words)
     prepare.check(args)
     if not args.output or args.shard:
-        raise SystemExit("error: give --output DIR, and neither --check-only nor --shard")
+        raise ValueError("give --output DIR, and neither --check-only nor --shard")
     import apache_beam as beam  # here, as words are checked before it
     from apache_beam.options.pipeline_options import PipelineOptions
 
     dataset, _, name = args.dataset.partition(":")
     source = pathlib.Path(args.source, name).absolute()
     output = pathlib.Path(args.output).absolute()
+    if any(output.glob(f"*/*/*/{prepared.REPORT_NAME}")):
+        return shell.main(["prepare", *words])  # says what is there
     with locked(output):
         jobs = builder.plan(dataset, source, output, split=args.split, as_is=args.as_is)
         with beam.Pipeline(options=PipelineOptions(beam_words)) as pipeline:
@@ -44,8 +47,8 @@ def main(words) -> int:
             )
         missing = sum(not pathlib.Path(f"{job.stem}.json").is_file() for job in jobs)
         if missing:
-            raise SystemExit(
-                f"error: {missing} of {len(jobs)} shards are not in {output}; it must be the same "
+            raise ValueError(
+                f"{missing} of {len(jobs)} shards are not in {output}; it must be the same "
                 "folder on all machines"
             )
     return shell.main(["prepare", *words])  # finds all done, and joins it
@@ -57,4 +60,8 @@ def write(job) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except shell.EXPECTED as error:
+        print(f"error: {shell.describe(error)}", file=sys.stderr)
+        sys.exit(2)

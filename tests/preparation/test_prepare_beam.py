@@ -43,10 +43,16 @@ def test_a_pipeline_gives_what_the_command_gives(tmp_path):
     for name in names:
         assert (plain / name).read_bytes() == (beam / name).read_bytes(), name
     assert not list((tmp_path / "beam").rglob(".staging"))
+    again = run_example(*words, "--output", tmp_path / "beam")
+    assert again.returncode == 0, again.stderr
+    assert "INFO:apache_beam" not in again.stderr  # no pipeline ran, which would say so
 
 
 def test_only_what_writes_a_set_is_taken(tmp_path):
-    words = ["--dataset", "got10k", "--source", tmp_path, "--check-only"]
-    done = run_example(*words)
-    assert done.returncode == 1
+    words = ["--dataset", "got10k", "--source", tmp_path]
+    done = run_example(*words, "--check-only")
+    assert done.returncode == 2
     assert done.stderr == "error: give --output DIR, and neither --check-only nor --shard\n"
+    done = run_example(*words, "--output", tmp_path / "out")
+    assert done.returncode == 2 and "error: nothing to read for got10k" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -127,3 +127,14 @@ def test_evaluate_refuses_settings_for_an_export(root, tmp_path, capsys):
 def test_an_export_is_no_model(root):
     with pytest.raises(ValueError, match="is an export, which siamfc track follows"):
         load_model(root / "export")
+
+
+def test_an_archive_takes_an_export(root, tmp_path):
+    box = ",".join(f"{value:g}" for value in BOXES[0])
+    (tmp_path / "jobs.csv").write_text(f'source,boxes\n{root}/otb/Deer/img,"{box}"\n')
+    words = ["track", "--weights", str(root / "export")]
+    many = ["--manifest", tmp_path / "jobs.csv", "--output", tmp_path]
+    assert shell.main([*words, *map(str, many)]) == 0
+    one = ["--video", root / "otb/Deer/img", "--box", box, "--boxes", tmp_path / "one.csv"]
+    assert shell.main([*words, *map(str, one)]) == 0
+    assert (tmp_path / "img.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
