@@ -303,8 +303,8 @@ def without_token(server):
 
 
 def ranges(server):
-    """Asks for a file in 10,000 parts."""
-    parts = ",".join(f"{n}-{n + 1}" for n in range(0, 20_000, 2))
+    """Asks for a file in 10,000 parts that lie apart."""
+    parts = ",".join(f"{n}-{n}" for n in range(0, 20_000, 2))
     begin = time.monotonic()
     status, _, body = server.ask("GET", "/browser/page.js", Range=f"bytes={parts}")
     took = time.monotonic() - begin
