@@ -29,7 +29,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Folders and files in which the forms of a CPU are tested, or compared with other processes and
 # programs. In all others the network computes in XLA's own forms, as they compile in half the time.
-CPU_FORMS = {"network", "export", "test_archive.py", "test_augment.py"}
+CPU_FORMS = {"network", "export", "test_archive.py", "test_augment.py", "test_lowering.py"}
 
 
 def _takes_cpu_forms(path):
