@@ -95,7 +95,7 @@ def check_box(box: Array, frame_shape: tuple[int, ...]) -> np.ndarray:
     """
     try:
         checked = np.asarray(box, np.float32)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         checked = np.full(0, np.nan)
     if checked.shape != (4,) or not np.isfinite(checked).all():
         raise ValueError(f"box must be four finite numbers x,y,w,h, got {box}")

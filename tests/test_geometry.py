@@ -52,6 +52,7 @@ def test_a_sound_box_comes_back_as_float32():
     [
         ([10, 20, 30], r"four finite numbers x,y,w,h, got \[10, 20, 30\]"),
         ([[10, 20, 30, 40]], "four finite numbers x,y,w,h, got"),
+        ([10, 20, 10**400, 40], "four finite numbers x,y,w,h, got"),
         ([10, 20, np.nan, 40], "four finite numbers x,y,w,h, got"),
         ([10, 20, np.inf, 40], "four finite numbers x,y,w,h, got"),
         ("face", "four finite numbers x,y,w,h, got face"),

@@ -90,6 +90,6 @@ def read(path) -> tuple[Clip, list[Track]]:
                   for entry in content["tracks"]]  # fmt: skip
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+    except (KeyError, TypeError, IndexError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not COCO with tracks as written here: {error!r}") from None
     return clip, tracks

@@ -80,7 +80,7 @@ def read(path) -> tuple[Clip, list[Track]]:
             tracks.append(Track(result["value"]["labels"][0], tuple(marks)))
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+    except (KeyError, TypeError, IndexError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is not a task of Label Studio as written here: {error!r}"
         ) from None

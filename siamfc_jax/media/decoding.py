@@ -391,9 +391,10 @@ def _whole_packets(clip, ends):
         duration = packet.duration * packet.time_base
         if packet.stream_index == index and not duration:
             duration = 1 / clip.fps if clip.fps else 0
-        for stamp in filter(None, (packet.dts, packet.pts)):
-            last = float(stamp * packet.time_base + duration)
-            ends[packet.stream_index] = max(last, ends.get(packet.stream_index, last))
+        for stamp in (packet.dts, packet.pts):
+            if stamp is not None:
+                last = float(stamp * packet.time_base + duration)
+                ends[packet.stream_index] = max(last, ends.get(packet.stream_index, last))
         if packet.stream_index != index:
             continue
         # Matroska stores when a frame is shown; its dts is made up by FFmpeg.

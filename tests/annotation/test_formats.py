@@ -231,3 +231,10 @@ def test_xml_is_whole_for_any_name(tmp_path):
     root = ET.parse(tmp_path / "a.xml").getroot()
     assert root.find("track").get("label") == ANNA.name
     assert root.findtext("meta/task/labels/label/name") == ANNA.name
+
+
+@pytest.mark.parametrize("reader", [coco, label_studio])
+def test_deep_json_is_refused(tmp_path, reader):
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="as written here: RecursionError"):
+        reader.read(tmp_path / "a.json")

@@ -288,6 +288,18 @@ def test_cut_off_is_told(tmp_path, name, capfd):
     assert not capfd.readouterr().err
 
 
+def test_cut_off_behind_the_first_frame_is_told(tmp_path, capfd):
+    ffmpeg(*SCENE, "-c:v", "libvpx", tmp_path / "a.webm")
+    with av.open(str(tmp_path / "a.webm")) as container:
+        _, second, *_ = container.demux(video=0)
+    data = (tmp_path / "a.webm").read_bytes()
+    (tmp_path / "a.webm").write_bytes(data[: second.pos])
+    numbers, _, opened = read(tmp_path / "a.webm")
+    assert numbers == [0]
+    assert opened.gaps == [capfd.readouterr().err.rstrip("\n")]
+    assert "beyond frame 0 of 12" in opened.gaps[0]
+
+
 def test_sixteen_bits_of_grey_are_stretched(tmp_path, capfd):
     thermal = "format=gray16le,geq=lum='30000+20*X'"
     words = ["-vf", thermal, "-c:v", "ffv1", tmp_path / "a.mkv"]
