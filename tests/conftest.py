@@ -1,5 +1,6 @@
 """Strict settings for all tests: CPU, two devices, no implicit rank promotion."""
 
+import importlib.metadata
 import os
 import shutil
 import tempfile
@@ -9,12 +10,16 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
     # What is compiled here runs once or twice on small arrays; LLVM's level 3, the default, takes
-    # two to twelve times as long to compile it, and XLA's newer way to emit loops three times as
-    # long as its older one. AVX has no fused multiply-add, with which the same sum in two loops of
-    # the older way may differ in its last bit. The processes that tests start inherit all this.
+    # two to twelve times as long to compile it.
     " --xla_backend_optimization_level=0"
-    " --xla_cpu_use_fusion_emitters=false"
-    " --xla_cpu_max_isa=AVX"
+)
+# XLA's newer way to emit loops takes three times as long to compile as its older one. AVX has no
+# fused multiply-add, with which the same sum in two loops of the older way may differ in its last
+# bit. JAX 0.12 does not know the first flag.
+os.environ["XLA_FLAGS"] += (
+    " --xla_cpu_use_fusion_emitters=false --xla_cpu_max_isa=AVX"
+    if importlib.metadata.version("jaxlib").startswith("0.10.")
+    else ""
 )
 # One folder of compiled programs for the session and the processes that it starts: most of a
 # test's time is compilation, and many tests compile the same. The user's cache stays untouched.

@@ -243,6 +243,8 @@ def read_box_file(path) -> list[Row]:
             frame = record.get("frame")
             frame = None if frame in (None, "") else _whole_number(frame)
             box = [float(record[key]) for key in "xywh"]
+            if any(map(math.isinf, box)):
+                raise ValueError
             key = record.get("key")
             key = None if key in (None, "") else bool(_whole_number(key))
             gone = record.get("gone")

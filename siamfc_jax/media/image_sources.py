@@ -208,7 +208,9 @@ def _animated(path, numbers):
             try:
                 image.seek(number)
                 image.load()
-            except (EOFError, OSError, SyntaxError, ValueError) as error:
+            except (
+                EOFError, OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError
+            ) as error:  # fmt: skip
                 raise ValueError(
                     f"cannot read frame {number} of image {path}; it is cut off or damaged"
                 ) from error

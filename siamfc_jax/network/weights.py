@@ -5,6 +5,9 @@ them, and none can run code. `siamfc convert` is the command.
 """
 
 import pathlib
+import pickle
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -104,13 +107,31 @@ def from_matconvnet(path: str | pathlib.Path) -> Model:
     return _assemble(path, convolutions, norms, gain=gain, bias=bias)
 
 
+_LOAD = (
+    "import pickle, sys, scipy.io as io; pickle.dump(io.loadmat(sys.argv[1]), sys.stdout.buffer)"
+)
+
+
+def _load_matlab(path):
+    """Returns what `scipy.io.loadmat` gives, read in a process of its own.
+
+    On some damaged files SciPy's reader does not raise, but ends its process.
+    """
+    import scipy  # noqa: F401, where it is missing, say so
+
+    done = subprocess.run([sys.executable, "-c", _LOAD, path], capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        last = said[-1] if said else "SciPy's reader broke down"
+        raise (NotImplementedError if last.startswith("NotImplemented") else ValueError)(last)
+    return pickle.loads(done.stdout)  # of the process above, which writes arrays alone
+
+
 def _read_matlab(path):
     """Returns the blocks of a DagNN by the names of their layers, and its parameters by name."""
-    import scipy.io  # imported here because tracking does not need it
-
     try:
         matlab_files.check(path)
-        net = scipy.io.loadmat(path)["net"][0, 0]
+        net = _load_matlab(path)["net"][0, 0]
         blocks = {str(layer["name"].item()): layer["block"] for layer in net["layers"].ravel()}
         params = {str(param["name"].item()): param["value"] for param in net["params"].ravel()}
     except NotImplementedError as error:

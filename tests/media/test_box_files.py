@@ -183,6 +183,7 @@ def test_text_of_others(tmp_path):
         ("a.csv", "a,b,c,d\n5,6,7,8\n", "box 1: expected columns x,y,w,h"),
         ("a.csv", "x,y,w,h\n1,2,3\n", "box 1: expected columns x,y,w,h"),
         ("a.csv", "frame,x,y,w,h\n1.5,1,2,3,4\n", "box 1: expected columns x,y,w,h"),
+        ("a.csv", "x,y,w,h\n1,1e381,2,3\n", "box 1: expected columns x,y,w,h"),
         ("a.csv", "x,y,w,h\n", "holds no box"),
         ("a.csv", "x,y,w,h\n.5,.6,.1,.2\n", r"shares of the frame, such as \[0.5, .*pixels"),
         ("a.csv", "", "holds no box"),
