@@ -264,5 +264,5 @@ def test_the_command_replaces_nothing_but_a_model(tmp_path, capsys):
 
 def test_a_matlab_file_that_ends_its_reader_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "_LOAD", "import os; os.abort()")
-    with pytest.raises(ValueError, match="net.mat holds no MatConvNet .*SciPy's reader broke down"):
+    with pytest.raises(ValueError, match=r"net.mat holds no .*SciPy's reader broke down"):
         weights.from_matconvnet(write_mat(tmp_path / "net.mat"))
