@@ -171,7 +171,7 @@ build/contrib/.done: $(VENV)/.env
 	@touch $@
 
 test-kits: build/kits/.done ## the tests against got10k and the VOT toolkit
-	build/kits/bin/python -m pytest tests/evaluation/test_adapters.py tests/evaluation/test_vot_regions.py
+	build/kits/bin/python -m pytest tests/evaluation/test_adapters.py tests/evaluation/test_vot_measures.py
 
 # Environments of their own for the kits and for Beam, which see the packages of the project's
 # behind their own.
