@@ -34,7 +34,7 @@ from siamfc_jax.training import sgd
 
 SMALL_FORM = {"counts": (1, 2, 4), "batches": (8,), "calls": (1, 2)}  # on a CPU
 FULL_FORM = {"counts": (1, 4, 16, 64, 256, 1024), "batches": (8, 32, 128, 512), "calls": (1, 8)}
-MOST_VIDEOS, MOST_FRAMES = 256, 64  # frames of their own each: 64 MB and 16 MB per 480 lines
+MOST_VIDEOS, MOST_FRAMES = 256, 64  # in a call; a frame of 480 lines takes 1.2 MB
 # Dense multiply-adds count as two operations. TERA of float32 inputs (which JAX multiplies as
 # TF32 or bfloat16 where a device can), of 16-bit inputs, GIGABYTES a second of memory.
 # NVIDIA's data sheets of T4 and H100 SXM, Google's of the TPU v5e.

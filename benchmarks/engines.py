@@ -62,15 +62,7 @@ def main(argv=None) -> int:
     clip, box = checks.make_clip(args.frames + WARM_UP, height=480, width=640)
     with tempfile.TemporaryDirectory() as folder:
         trackers = dict(make_trackers(args.weights, args.nano, pathlib.Path(folder)))
-    seconds = {name: [] for name in trackers}
-    for tracker in trackers.values():
-        tracker.init(clip[0], box)
-    for number, frame in enumerate(clip[1:], start=1):
-        for name, tracker in trackers.items():
-            started = time.perf_counter()
-            tracker.update(frame)
-            if number >= WARM_UP:
-                seconds[name].append(time.perf_counter() - started)
+    seconds = take_turns(trackers, clip, box)
     first = np.median(next(iter(seconds.values())))
     print("| tracker | ms a frame, median | least | of the first |\n|---|---:|---:|---:|")
     for name, times in seconds.items():
@@ -79,11 +71,34 @@ def main(argv=None) -> int:
     return 0
 
 
+def take_turns(trackers, clip, box):
+    """Lets all trackers follow a clip, frame by frame in turns.
+
+    Args:
+      trackers: name -> tracker with `init` and `update`.
+      clip: u8[T, H, W, 3] RGB, the first WARM_UP frames of which do not count.
+      box: `[x, y, w, h]` in frame 0.
+
+    Returns:
+      name -> seconds of each frame.
+    """
+    seconds = {name: [] for name in trackers}
+    for tracker in trackers.values():
+        tracker.init(clip[0], box)
+    for number, frame in enumerate(clip[1:], start=1):
+        for name, tracker in trackers.items():
+            began = time.perf_counter()
+            tracker.update(frame)
+            if number >= WARM_UP:
+                seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
 def make_trackers(weights, nano, folder):
     """Yields (name, tracker) of every engine and mode.
 
     Args:
-      weights: as `checkpoints.load_model` takes them.
+      weights: as `saved_models.load_model` takes them.
       nano: folder of TrackerNano's files, or None.
       folder: where the exported models go.
     """

@@ -14,7 +14,6 @@ import hashlib
 import json
 import pathlib
 import sys
-import time
 
 import numpy as np
 import onnx
@@ -23,6 +22,7 @@ from onnxruntime.transformers import float16
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from benchmarks import engines
 from siamfc_jax.data.prepared import read_tracks
 from siamfc_jax.export import checks
 from siamfc_jax.geometry import EXEMPLAR_SIZE, PATCH_SIZE, SEARCH_SIZE
@@ -30,7 +30,6 @@ from siamfc_jax.tracking.siamfc_onnx import Tracker
 
 GRAPHS = "exemplar.onnx", "search.onnx"
 CROPS = 200  # to calibrate on
-WARM_UP = 5
 
 
 def main(argv=None) -> int:
@@ -130,17 +129,9 @@ def write_variant(source, target, convert, feeds):
 
 def print_speeds(folders, count):
     """Prints the table: size of the files and milliseconds a frame."""
-    clip, box = checks.make_clip(count + WARM_UP, height=480, width=640)
+    clip, box = checks.make_clip(count + engines.WARM_UP, height=480, width=640)
     trackers = {name: Tracker(folder, threads=2) for name, folder in folders.items()}
-    seconds = {name: [] for name in trackers}
-    for tracker in trackers.values():
-        tracker.init(clip[0], box)
-    for number, frame in enumerate(clip[1:], start=1):
-        for name, tracker in trackers.items():
-            began = time.perf_counter()
-            tracker.update(frame)
-            if number >= WARM_UP:
-                seconds[name].append(time.perf_counter() - began)
+    seconds = engines.take_turns(trackers, clip, box)
     first = np.median(seconds["float32"])
     print("| files | MB | ms a frame, median | of float32 |\n|---|---:|---:|---:|")
     for name, folder in folders.items():

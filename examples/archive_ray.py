@@ -59,8 +59,4 @@ def main(words) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except shell.EXPECTED as error:
-        print(f"error: {shell.describe(error)}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(shell.guard(lambda: main(sys.argv[1:])))

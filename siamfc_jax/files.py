@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import time
 from collections.abc import Iterator
 
 
@@ -73,9 +74,18 @@ def whole_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     except BaseException:
         if old.exists() and not path.exists():
             os.rename(old, path)
-        shutil.rmtree(new, ignore_errors=True)
+        _remove(new)
         raise
     _settle(path, old)
+
+
+def _remove(folder):
+    # Threads of the library that failed to write may go on with its other files for a moment.
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.05)
+        if not folder.exists():
+            return
 
 
 @contextlib.contextmanager

@@ -8,10 +8,12 @@ import os
 import pathlib
 import re
 from collections.abc import Iterable
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
+AnyPath = TypeVar("AnyPath", bound=pathlib.PurePath)
 SUFFIXES = {
     ".apng", ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm",
     ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
@@ -48,7 +50,7 @@ def filter_images(paths: Iterable[str | os.PathLike]) -> list[pathlib.Path]:
     )
 
 
-def natural_order(paths: Iterable[pathlib.Path]) -> list[pathlib.Path]:
+def natural_order(paths: Iterable[AnyPath]) -> list[AnyPath]:
     """Sorts paths by the numbers in their names: frame 2 before frame 10.
 
     A point between two numbers makes one number of them, so that second 10.25 is before 10.5,

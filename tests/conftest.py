@@ -21,8 +21,8 @@ os.environ["XLA_FLAGS"] += (
     if importlib.metadata.version("jaxlib").startswith("0.10.")
     else ""
 )
-# One folder of compiled programs for the session and the processes that it starts: most of a
-# test's time is compilation, and many tests compile the same. The user's cache stays untouched.
+# One folder of compiled programs for this run of the tests and the processes that it starts: most
+# of a test's time is compilation, and many tests compile the same. The user's cache stays as it is.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="siamfc_jax_tests_")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
@@ -57,5 +57,5 @@ def forms(request):
 
 
 def pytest_unconfigure():
-    """Removes the compiled programs of this session."""
+    """Removes the compiled programs of this run."""
     shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)

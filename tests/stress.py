@@ -34,7 +34,7 @@ from typing import NamedTuple
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/made"), str(ROOT / "tests/network")]
 
-SECONDS = 60  # an input may take; ten times what the slowest takes on a busy machine
+SECONDS = 60  # an input may take, also on a machine that does other work
 MEMORY = 512  # MiB an input may take beyond what its worker had
 # How many inputs of each kind go together, by the time that they take.
 TURNS = {"text": 120, "box": 60, "video": 3, "weights": 12, "model": 8, "checkpoint": 2,

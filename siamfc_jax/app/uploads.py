@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 import PIL.Image
 from starlette.exceptions import HTTPException
 
-from siamfc_jax.images import SUFFIXES
+from siamfc_jax.images import SUFFIXES, natural_order
 
 MEBIBYTE = 2**20
 MAX_UPLOAD = 500  # MiB
@@ -144,8 +144,13 @@ def _unzip(path):
     total = 0
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if _is_image(m.filename)]
-            for member in sorted(members, key=lambda member: _natural(member.filename)):
+            members = {
+                pathlib.PurePosixPath(member.filename): member
+                for member in archive.infolist()
+                if _is_image(member.filename)
+            }
+            for name in natural_order(members):
+                member = members[name]
                 total += member.file_size
                 if total > 2 * MAX_UPLOAD * MEBIBYTE:
                     raise ValueError(f"the images are more than {2 * MAX_UPLOAD} MB unpacked")
@@ -158,10 +163,6 @@ def _unzip(path):
 def _is_image(name):
     hidden = name.rpartition("/")[2].startswith(".") or name.startswith("__MACOSX")
     return not hidden and pathlib.PurePosixPath(name).suffix.lower() in SUFFIXES
-
-
-def _natural(name):
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def _write_images(path, images):

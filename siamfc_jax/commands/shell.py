@@ -9,6 +9,7 @@ import concurrent.futures
 import logging
 import os
 import sys
+from collections.abc import Callable
 
 import siamfc_jax
 from siamfc_jax import compilation, signals
@@ -97,23 +98,37 @@ def main(argv=None, *, model=None) -> int:
     Returns:
       The exit code.
     """
+    words = sys.argv[1:] if argv is None else [str(word) for word in argv]
+    command = COMMANDS.get(words[0]) if words else None
+    told = command.STOPPED if command else "stopped"
+    return guard(lambda: _run(command, words, model), stopped=told)
+
+
+def guard(work: Callable[[], int], *, stopped: str = "stopped") -> int:
+    """Does some work, and turns its errors and signals into one line and an exit code.
+
+    Args:
+      work: what to do; it returns the exit code.
+      stopped: the line after Ctrl-C.
+
+    Returns:
+      The exit code.
+    """
     sys.unraisablehook = _show_unraisable
     for name in ("absl", "asyncio"):
         # Orbax reports the errors of its threads there, page by page, before it raises them.
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    words = sys.argv[1:] if argv is None else [str(word) for word in argv]
-    command = COMMANDS.get(words[0]) if words else None
     try:
         with signals.terminated():
-            code = _run(command, words, model)
+            code = work()
             if sys.stdout:  # None where it was closed from the beginning
                 sys.stdout.flush()  # here, where a full disk is still an error of the command
             return code
-    except signals.Stopped as stopped:
-        return _end(stopped, 128 + stopped.signal)
+    except signals.Stopped as stop:
+        return _end(stop, 128 + stop.signal)
     except KeyboardInterrupt as stop:
         code = 128 + stop.signal if isinstance(stop, signals.Terminated) else 130
-        return _end(command.STOPPED if command else "stopped", code)
+        return _end(stopped, code)
     except BrokenPipeError:  # who read the output has gone, as `head` does
         _close_output()
         return 141

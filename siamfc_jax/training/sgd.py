@@ -412,9 +412,9 @@ def connect(coordinator: str | None, num_processes: int | None, process_id: int 
 def use_cores_as_devices(parts: int) -> None:
     """Lets JAX take the cores of a CPU for devices; call it before JAX computes anything.
 
-    The narrow network's step on two devices of one core each takes two thirds of the time that
-    it takes on one device of two cores, as all of its operations, not only the large ones, then
-    run on all cores (`benchmarks/train_step.py`).
+    The narrow network's step on two devices of one core each takes about three quarters of the
+    time that it takes on one device of two cores (docs/training.md), as all of its operations,
+    not only the large ones, then run on all cores.
 
     Nothing happens on several hosts, whose batch is split already, and where JAX_NUM_CPU_DEVICES
     or XLA_FLAGS give a number of devices.

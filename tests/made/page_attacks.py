@@ -139,14 +139,21 @@ def drawing(name):
     }  # fmt: skip
 
 
-def unfinished_uploads(server):
-    """Begins 60 uploads of 100 MB and sends 1 MB of each."""
+def left_of_uploads(server, count, seconds):
+    """Begins uploads of 100 MB, sends 1 MB of each, and counts their folders some time later."""
     before = len(server.folders())
-    sent = [server.begin("PUT", "/clips", 100 * 2**20, b"x" * 2**20) for _ in range(60)]
-    time.sleep(2)
-    open_ones = len(server.folders()) - before
+    sent = [server.begin("PUT", "/clips", 100 * 2**20, b"x" * 2**20) for _ in range(count)]
+    time.sleep(seconds)
+    left = len(server.folders()) - before
     for one in sent:
         one.close()
+    return left
+
+
+def unfinished_uploads(server):
+    """Begins 60 uploads and ends none."""
+    before = len(server.folders())
+    open_ones = left_of_uploads(server, 60, 2)
     deadline = time.monotonic() + 10
     while len(server.folders()) > before and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -156,12 +163,7 @@ def unfinished_uploads(server):
 
 def silent_uploads(server):
     """Begins 4 uploads and sends nothing more for half a minute."""
-    before = len(server.folders())
-    sent = [server.begin("PUT", "/clips", 100 * 2**20, b"x" * 2**20) for _ in range(4)]
-    time.sleep(30)
-    left = len(server.folders()) - before
-    for one in sent:
-        one.close()
+    left = left_of_uploads(server, 4, 30)
     return Outcome(f"{left} lie on the disk after 30 s", left == 0)
 
 
