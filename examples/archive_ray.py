@@ -38,6 +38,8 @@ def main(words) -> int:
     args = shell.make_parser(["track", *words]).parse_args(words)
     if not args.manifest:
         raise ValueError("give --manifest FILE.csv and --output DIR")
+    if args.together:
+        raise ValueError("--together is for the processes of one machine; give --jobs")
     import ray  # here, as words are checked before it
 
     archive.check(args)

@@ -78,11 +78,29 @@ def test_all_videos_have_the_model_of_the_begin(place, tmp_path):
     assert (tmp_path / "results" / "first" / "a.csv").read_bytes() == single.read_bytes()
 
 
+def test_videos_stepped_together_are_what_single_commands_give(place, tmp_path, capsys):
+    """But for rounding. One has two objects, one a box of a later frame, one is missing."""
+    boxes = {"one": [BOX], "two": [BOX, "9,15,18,18"], "later": [BOX, "2:14,16,16,16"]}
+    lines = [f'{place}/clips/a,"{"; ".join(texts)}",{name}' for name, texts in boxes.items()]
+    manifest, output = tmp_path / "jobs.csv", tmp_path / "results"
+    manifest.write_text("\n".join(["source,boxes,name", f'missing,"{BOX}",', *lines]))
+    assert track(place, "--manifest", manifest, "--output", output, "--together", 3) == 1
+    assert re.search("4 videos, 18 frames in ", capsys.readouterr().out)
+    assert [row["name"] for row in read_failures(output / "failures.csv")] == ["missing"]
+    for name, texts in boxes.items():
+        single, words = tmp_path / "single.csv", [f"--box={text}" for text in texts]
+        assert track(place, "--video", place / "clips/a", *words, "--boxes", single) == 0
+        with (output / f"{name}.csv").open() as there, single.open() as here:
+            for ours, theirs in zip(csv.reader(there), csv.reader(here), strict=True):
+                for mine, other in zip(ours, theirs, strict=True):
+                    assert mine == other or float(mine) == pytest.approx(float(other), abs=0.011)
+
+
 def test_a_result_with_gaps_stays_among_the_troubles(tmp_path, capsys):
     """It is not tracked again, and what is wrong with it is not forgotten."""
     entries = [archive.Entry(name, (BOX,), False, name) for name in "ab"]
     failures = tmp_path / "failures.csv"
-    first = archive.Archive(2, entries, None, tmp_path, tmp_path / "p" / "0", failures)
+    first = archive.Archive(None, 2, entries, None, tmp_path, tmp_path / "p" / "0", failures)
     outcomes = [archive.Outcome(entries[0], 1, 5, "a.mp4 is\ndamaged"),
                 archive.Outcome(entries[1], 2, 0, "error: no file b")]  # fmt: skip
     assert archive.follow(first, outcomes) == 1
@@ -182,6 +200,13 @@ def test_a_manifest_of_a_spreadsheet_is_read(tmp_path):
          "--box is about one video; it does not go with --manifest"),
         (["--manifest", "j.csv", "--output", "o", "--shard", "4/4"], "--shard is I/N with I from"),
         (["--manifest", "j.csv", "--output", "o", "--jobs", "0"], "--jobs must be at least 1"),
+        (["--manifest", "j.csv", "--output", "o", "--together", "0"], "--together must be at lea"),
+        (["--manifest", "j.csv", "--output", "o", "--together", "2", "--jobs", "2"],
+         "--jobs does not go with --together, which starts a process a video"),
+        (["--manifest", "j.csv", "--output", "o", "--together", "2", "--chunk", "2"],
+         "--together steps one frame of each video, with a network in JAX; leave out --chunk"),
+        (["--video", "a.mp4", "--box", BOX, "--boxes", "b.csv", "--together", "2"],
+         "--together is about many videos; it goes with --manifest"),
         (["--video", "a.mp4", "--box", BOX, "--boxes", "b.csv", "--jobs", "2"],
          "--jobs is about many videos; it goes with --manifest"),
         (["--video", "a.mp4", "--boxes", "b.csv"], "nothing to follow; give --box X,Y,W,H"),

@@ -21,7 +21,7 @@ from siamfc_jax.config import TrackerConfig, TrainConfig
 from siamfc_jax.export import checks
 from siamfc_jax.geometry import PATCH_SIZE
 from siamfc_jax.network import model
-from siamfc_jax.tracking import roi, tracker
+from siamfc_jax.tracking import roi, served, tracker
 from siamfc_jax.training import sgd, validation
 
 PLATFORMS = ("cuda", "tpu")
@@ -57,8 +57,12 @@ def state_of(*axes, config=PAPER):
 
 
 def region():
-    place, size = (array(2, dtype=kind) for kind in (jnp.int32, jnp.float32))
-    return roi.Roi(pixels(256, 256), place, place, size, array(3))
+    return regions()._replace(color=array(3))
+
+
+def regions(*axes):
+    place, size = (array(*axes, 2, dtype=kind) for kind in (jnp.int32, jnp.float32))
+    return roi.Roi(pixels(*axes, 256, 256), place, place, size, None)
 
 
 def batch_of(count):
@@ -88,6 +92,9 @@ CASES = {
         for axes in [(), (3,)]
     ],
     tracker.scan_frames: lambda: [((PARAMS, state_of(3), pixels(4, 48, 64)), {"config": PAPER})],
+    served._step: lambda: [
+        ((PARAMS, state_of(5, 2), array(4, dtype=jnp.int32), regions(4)), {"config": PAPER})
+    ],
     tracker.score_search: lambda: [((PARAMS, state_of(3), FRAME), {"config": PAPER})],
     tracker.track_clip: lambda: [((PARAMS, pixels(4, 48, 64), BOX), {"config": PAPER})],
     validation.score_pairs: lambda: [((PARAMS, batch_of(2)), {"config": TrainConfig()})],

@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
-from siamfc_jax import compilation, signals
+from siamfc_jax import compilation, config, signals
 from siamfc_jax.commands import flags
 from siamfc_jax.files import locked, write_whole
 
@@ -50,6 +50,7 @@ _PROCESSES = multiprocessing.get_context("spawn")
 PARTS = ".parts"  # folder of results that are not whole yet, in the folder of the results
 STOP_SECONDS = 10  # until a process that does not end is killed
 COLUMNS = ("source", "boxes", "name")
+OWN = ("--manifest", "--output", "--jobs", "--together", "--shard")
 REFUSED = (  # flags of `siamfc track` that are about one video
     "box box_file select name end key_frames boxes show debug show_response"
 )
@@ -95,6 +96,13 @@ def add_flags(parser) -> None:
     """
     flag = parser.add_argument_group("many videos (with --manifest)").add_argument
     flag("--jobs", type=int, metavar="N", help="videos side by side, a process each (default: 1)")
+    flag(
+        "--together",
+        type=int,
+        metavar="N",
+        help="videos that are stepped in one call of the device, and read in a process each; "
+        "keeps an accelerator busy (in place of --jobs)",
+    )
     flags.add_shard(flag, "every Nth line of the manifest, from line I of 0..N-1 on; in an "
                     "array of Slurm jobs the default is the place of the job in it")  # fmt: skip
 
@@ -111,8 +119,16 @@ def check(args) -> None:
     flags.refuse(args, REFUSED, "is about one video; it does not go with --manifest")
     if not args.output:
         raise ValueError("nowhere to put the results; give --output DIR")
-    if args.jobs is not None and args.jobs < 1:
-        raise ValueError(f"--jobs must be at least 1, got {args.jobs}")
+    for name, number in (("jobs", args.jobs), ("together", args.together)):
+        if number is not None and number < 1:
+            raise ValueError(f"--{name} must be at least 1, got {number}")
+    if args.together:
+        flags.refuse(args, "jobs", "does not go with --together, which starts a process a video")
+        if args.chunk > 1 or flags.is_export(args.weights):
+            raise ValueError(
+                "--together steps one frame of each video, with a network in JAX; leave out "
+                "--chunk, and give the model in place of an export as --weights"
+            )
     if args.format not in (None, "csv"):
         flags.refuse(args, "states", "adds columns to a csv; leave it out, or --format")
     flags.parse_shard(args.shard, os.environ)
@@ -169,6 +185,7 @@ class Archive(NamedTuple):
     """What a manifest asks for.
 
     Attributes:
+      model: that tracks, or None for an export.
       total: number of its lines, of the share of this machine.
       waiting: entries without a result.
       work: entry -> Outcome; tracks it and puts its result in place. It can be pickled.
@@ -177,6 +194,7 @@ class Archive(NamedTuple):
       failures: file with a line for each entry that has no result, or one with gaps.
     """
 
+    model: Any
     total: int
     waiting: list[Entry]
     work: Callable[[Entry], Outcome]
@@ -186,7 +204,7 @@ class Archive(NamedTuple):
 
 
 def plan(args) -> Archive:
-    """Finds out what is to be done; this process tracks nothing and leaves an accelerator free.
+    """Finds out what is to be done; without --together it leaves an accelerator to others.
 
     Args:
       args: the flags of `siamfc track`, with `--manifest`, from `shell.make_parser`.
@@ -203,7 +221,8 @@ def plan(args) -> Archive:
         from siamfc_jax import load_model
 
         # Loaded once, here: an error is told once, and all videos are tracked with one model.
-        compilation.leave_accelerator()
+        if not args.together:
+            compilation.leave_accelerator()
         model = load_model(args.weights)
     part, parts = flags.parse_shard(args.shard, os.environ)
     entries = read_manifest(args.manifest)[part::parts]
@@ -224,7 +243,7 @@ def plan(args) -> Archive:
     places: dict = {"folder": folder, "unfinished": unfinished, "ending": ending}
     work = functools.partial(track_entry, main=main, words=words, **places)
     failures = folder / ("failures.csv" if parts == 1 else f"failures-{share}.csv")
-    return Archive(len(entries), waiting, work, folder, unfinished, failures)
+    return Archive(model, len(entries), waiting, work, folder, unfinished, failures)
 
 
 def run(args) -> int:
@@ -242,12 +261,27 @@ def run(args) -> int:
     """
     archive = plan(args)
     part = archive.unfinished.name.replace("-of-", "/")
-    with locked(archive.folder, share=part), signals.caught_signals() as caught:
+    count = args.together or args.jobs or 1
+    with (
+        locked(archive.folder, share=part),
+        _device(args, archive.model) as connect,
+        signals.caught_signals() as caught,
+    ):
         outcomes = run_side_by_side(
-            archive.work, archive.waiting, args.jobs or 1, lambda: bool(caught)
+            archive.work, archive.waiting, count, lambda: bool(caught), connect
         )
         code = follow(archive, outcomes)
         return 128 + caught[0] if caught else code
+
+
+def _device(args, model):
+    """Opens the device that all videos share; gives None where each process has its own."""
+    if not args.together:
+        return contextlib.nullcontext()
+    from siamfc_jax.tracking import served, tracker
+
+    settings = config.from_arguments(model.tracker_config, args)
+    return served.serving(tracker.prepare(model), args.together, config=settings)
 
 
 def follow(archive: Archive, outcomes: Iterable[Outcome]) -> int:
@@ -303,9 +337,9 @@ def _shared_words(words):
     for word in words:
         if skipped:
             skipped = False
-        elif word in ("--manifest", "--output", "--jobs", "--shard"):
+        elif word in OWN:
             skipped = True
-        elif not word.startswith(("--manifest=", "--output=", "--jobs=", "--shard=")):
+        elif word.partition("=")[0] not in OWN:
             kept.append(word)
     return tuple(kept)
 
@@ -313,11 +347,12 @@ def _shared_words(words):
 def track_entry(
     entry: Entry,
     *,
-    main: Callable[[list[str]], int],
+    main: Callable[..., int],
     words: tuple[str, ...],
     folder: pathlib.Path,
     unfinished: pathlib.Path,
     ending: str,
+    device: Any = None,
 ) -> Outcome:
     """Runs `siamfc track` for an entry; its result appears when it is whole.
 
@@ -328,6 +363,7 @@ def track_entry(
       folder: where the result shall stand.
       unfinished: where it stands until it is whole.
       ending: of its name.
+      device: of another process, see `tracking.served.follow`.
 
     Returns:
       What became of it.
@@ -342,7 +378,8 @@ def track_entry(
     given = [f"--{'box-file' if entry.is_file else 'box'}={text}" for text in entry.boxes]
     output, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
-        code = main(["track", f"--video={entry.source}", *given, f"--boxes={part}", *words])
+        words = ("track", f"--video={entry.source}", *given, f"--boxes={part}", *words)
+        code = main(words, device=device)
     if code in (0, 1):
         os.replace(part, place)
     found = re.match(r"(\d+) frames", output.getvalue())
@@ -360,7 +397,11 @@ def _write_failures(path, troubled):
 
 
 def run_side_by_side(
-    work: Callable[[Any], Outcome], entries: list[Entry], jobs: int, stopped: Callable[[], bool]
+    work: Callable[..., Outcome],
+    entries: list[Entry],
+    jobs: int,
+    stopped: Callable[[], bool],
+    connect: Callable[[int], Any] | None = None,
 ) -> Iterator[Outcome]:
     """Runs entries in processes of their own; one that dies costs its entry alone.
 
@@ -369,18 +410,24 @@ def run_side_by_side(
       entries: what there is to do.
       jobs: number of processes.
       stopped: says whether to end all at once.
+      connect: of `tracking.served.serving`; None where each process has a device of its own.
 
     Yields:
       Outcomes in the order in which they end.
     """
     waiting = iter(entries)
     workers: dict[Any, _Worker] = {}  # by our end of the connection
+    ending = []  # processes that have no more to do
 
     def begin(number, entry):
         ours, theirs = _PROCESSES.Pipe()
-        process = _PROCESSES.Process(target=_serve, args=(theirs, work, number, jobs), daemon=True)
+        device = connect(number) if connect else None
+        words = theirs, device, work, number, jobs
+        process = _PROCESSES.Process(target=_serve, args=words, daemon=True)
         process.start()
         theirs.close()  # else its end could not be seen here
+        if device:
+            device.close()
         ours.send(entry)
         workers[ours] = _Worker(process, number, entry)
 
@@ -406,14 +453,18 @@ def run_side_by_side(
                     if entry:
                         connection.send(entry)
                         workers[connection] = worker._replace(entry=entry)
+                    else:
+                        connection.close()
+                        ending.append(worker.process)
                 yield outcome
     finally:
         for connection, worker in workers.items():
             worker.process.terminate()  # it ends after the frame that is in work
             connection.close()
-        for worker in workers.values():
-            worker.process.join(STOP_SECONDS)
-            worker.process.kill()
+            ending.append(worker.process)
+        for process in ending:
+            process.join(STOP_SECONDS)
+            process.kill()
 
 
 class _Worker(NamedTuple):
@@ -422,13 +473,17 @@ class _Worker(NamedTuple):
     entry: Entry
 
 
-def _serve(connection, work, number, jobs):
+def _serve(connection, device, work, number, jobs):
     """Is a process: takes entries and gives outcomes until the parent closes the connection."""
     signals.follow_parent(signal.SIGINT)
     # Between two videos; `siamfc track` has its own answer.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     compilation.use_own_cores(number, jobs)
-    compilation.share_accelerator()
+    if device:
+        compilation.leave_accelerator()
+        work = functools.partial(work, device=device)
+    else:
+        compilation.share_accelerator()
     with contextlib.suppress(EOFError, OSError):
         while True:
             connection.send(work(connection.recv()))

@@ -88,12 +88,13 @@ class Parser(argparse.ArgumentParser):
         print(message, file=file, end="")
 
 
-def main(argv=None, *, model=None) -> int:
+def main(argv=None, *, model=None, device=None) -> int:
     """Runs a command.
 
     Args:
       argv: words after `siamfc`, the first being the command; None for those of the process.
       model: what `--weights` names, for `siamfc track`; None where it is still to be loaded.
+      device: of another process, for `siamfc track`, see `tracking.served.follow`.
 
     Returns:
       The exit code.
@@ -101,7 +102,7 @@ def main(argv=None, *, model=None) -> int:
     words = sys.argv[1:] if argv is None else [str(word) for word in argv]
     command = COMMANDS.get(words[0]) if words else None
     told = command.STOPPED if command else "stopped"
-    return guard(lambda: _run(command, words, model), stopped=told)
+    return guard(lambda: _run(command, words, model, device), stopped=told)
 
 
 def guard(work: Callable[[], int], *, stopped: str = "stopped") -> int:
@@ -151,12 +152,12 @@ def _show_unraisable(error):
         _show_others(error)
 
 
-def _run(command, words, model) -> int:
+def _run(command, words, model, device) -> int:
     try:
         if command is None:
             _parse_first(words)
         parser = make_parser(words)
-        parser.set_defaults(model=model)
+        parser.set_defaults(model=model, device=device)
         args = parser.parse_args(words[1:])
     except SystemExit as end:  # after --help and --version
         return int(end.code or 0)

@@ -149,7 +149,7 @@ def check(args) -> None:
     if args.manifest:
         archive.check(args)
         return
-    flags.refuse(args, "jobs shard", "is about many videos; it goes with --manifest")
+    flags.refuse(args, "jobs together shard", "is about many videos; it goes with --manifest")
     if not (args.box or args.box_file or args.select):
         raise ValueError("nothing to follow; give --box X,Y,W,H, --box-file FILE or --select")
     if not (args.output or args.boxes or args.show or args.debug):
@@ -272,7 +272,7 @@ def load(args):
     Returns:
       (follow(frames, boxes), which gives an iterator of `results.FrameResult`, folded network
       parameters and settings of the tracker; the last two are None for an export, whose loop
-      needs no JAX).
+      needs no JAX, and with the device of another process).
 
     Raises:
       ValueError: the model cannot be read.
@@ -283,10 +283,12 @@ def load(args):
         return functools.partial(exported.follow, args.weights), None, None
 
     from siamfc_jax import load_model
-    from siamfc_jax.tracking import loop, tracker
+    from siamfc_jax.tracking import loop, served, tracker
 
     model = args.model or load_model(args.weights)
     settings = config.from_arguments(model.tracker_config, args)
+    if args.device:
+        return functools.partial(served.follow, args.device, config=settings), None, None
     params = tracker.prepare(model)
     follow = functools.partial(loop.follow, params, config=settings, chunk=args.chunk)
     return follow, params, settings
