@@ -8,7 +8,8 @@ What follows `--` is for Beam; without it Beam's own runner works, on this machi
 `-- --runner DirectRunner --direct_running_mode multi_processing --direct_num_workers 2`. The
 folders of the source and of the output must be the same path on all machines. The prepared set
 is that of `siamfc prepare` byte for byte. A worker that dies costs the shards it had, of which a
-set has at most 128; a run that was stopped goes on where it was, by either command.
+set has at most 128; Beam's own runner then waits for ever, so stop it with Ctrl-C. A run that was
+stopped goes on where it was, by either command.
 """
 
 import pathlib
