@@ -12,7 +12,8 @@ def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
     """Writes a file that appears whole or not at all, also when the process is killed.
 
     The content goes to a file beside it, which then takes the place of `path`. Where
-    something fails, an older file at `path` stays as it was.
+    something fails, an older file at `path` stays as it was. Two writers at once need a lock,
+    as the file beside has one name.
 
     Args:
       path: file to write; its folder must be there.
@@ -23,6 +24,9 @@ def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
     """
     path = pathlib.Path(path)
     data = content.encode() if isinstance(content, str) else content
+    if path.exists() and not path.is_file():  # a device or a pipe, which is not to be replaced
+        path.write_bytes(data)
+        return
     partial = path.with_name(f"{path.name}.part")
     try:
         with partial.open("wb") as file:

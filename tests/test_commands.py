@@ -1,6 +1,7 @@
 """What all commands share: help at once, one line an error, exit codes; and the package's face."""
 
 import concurrent.futures
+import importlib.util
 import os
 import pathlib
 import re
@@ -19,6 +20,7 @@ import siamfc_jax
 from siamfc_jax.commands import models, shell, track
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.files import locked
+from siamfc_jax.media import outputs
 from siamfc_jax.network.saved_models import Model, save_model
 from siamfc_jax.signals import Stopped
 from siamfc_jax.training import sgd
@@ -173,6 +175,30 @@ def test_a_second_writer_is_refused(name, tracks, tmp_path, monkeypatch, capsys)
         assert shell.main([name, *words_of(name, out, tracks)]) == 2
     line = capsys.readouterr().err
     assert line.startswith(f"error: another process writes to {out}; ") and line.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["track", *BOX, "--output", "out.mp4"],
+        ["track", *BOX, "--boxes", "out.csv"],
+        ["track", *BOX, "--boxes", "out.xml", "--output", "free.mp4"],
+        ["track", *BOX, "--boxes", "free.csv", "--debug", "out.mp4"],
+        ["contact-sheet", "--data", "d", "--output", "out.png"],
+    ],
+    ids=lambda words: words[-1],
+)
+@pytest.mark.skipif(not importlib.util.find_spec("fcntl"), reason="needs flock")
+def test_a_second_writer_of_a_file_is_refused(words, tmp_path, monkeypatch, capsys):
+    """Before anything else is looked at."""
+    monkeypatch.chdir(tmp_path)
+    name = next(word for word in words if word.startswith("out."))
+    with outputs.whole(name) as place:
+        place.write_text("first")
+        assert shell.main(words) == 2
+        line = capsys.readouterr().err
+    assert line.startswith(f"error: another process writes to {name}; ") and line.count("\n") == 1
+    assert os.listdir(tmp_path) == [name] and (tmp_path / name).read_text() == "first"
 
 
 @pytest.mark.parametrize("name", WRITERS)

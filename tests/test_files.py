@@ -22,6 +22,17 @@ def test_text_and_bytes_take_the_place_of_an_older_file(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(path, "new")
+    assert os.read(reader, 9) == b"new"
+    os.close(reader)
+    assert path.is_fifo() and os.listdir(tmp_path) == ["pipe"]
+
+
 def test_a_full_disk_leaves_the_older_file(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
     path.write_text("old")

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from siamfc_jax import files
 from siamfc_jax.annotation import coco, cvat, label_studio, yolo
 from siamfc_jax.annotation.tracks import Clip, Mark, make_track
+from siamfc_jax.media import outputs
 from siamfc_jax.media.box_files import box_writer
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ def row_writer(
     """Writes the boxes of a job.
 
     csv, json, otb and mot grow frame by frame. The others are written at the end, also where
-    it is stopped before its end.
+    it is stopped before its end; where no frame came, nothing is written.
 
     Args:
       path: file to write; a folder for yolo.
@@ -57,7 +59,8 @@ def row_writer(
       write(row).
 
     Raises:
-      ValueError: the place cannot be written, or the ending says nothing.
+      ValueError: the place cannot be written, another process writes to it, or the ending says
+        nothing.
     """
     form = form_of(path, form)
     if form not in WHOLE:
@@ -79,26 +82,36 @@ def row_writer(
             mark = Mark(row.number, box, name in row.keys, confidence, bool(estimate.lost))
             marks[name].append(mark)
 
-    _check_place(path, folder=form == "yolo")
-    try:
-        yield write
-    finally:
-        if frames:
-            tracks = [make_track(name, found) for name, found in marks.items() if found]
+    with _place(path, form) as place:
+        try:
+            yield write
+        finally:
+            if frames:
+                tracks = [make_track(name, found) for name, found in marks.items() if found]
+                try:
+                    WHOLE[form](place, clip._replace(frames=tuple(frames)), tracks)
+                except OSError as error:
+                    raise ValueError(f"cannot write {path}: {error.strerror}") from error
+            elif place.is_file():
+                place.unlink()
+
+
+@contextlib.contextmanager
+def _place(path, form):
+    """Yields where to write; refuses a bad place before an hour is spent on what goes there."""
+    with contextlib.ExitStack() as stack:
+        if form != "yolo":
+            place = stack.enter_context(outputs.whole(path))
+        else:
             try:
-                WHOLE[form](path, clip._replace(frames=tuple(frames)), tracks)
+                stack.enter_context(files.locked(path, beside=True))
+                place = pathlib.Path(path)
+                place.mkdir(exist_ok=True)
             except OSError as error:
-                raise ValueError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _check_place(path, *, folder):
-    """Refuses a place that cannot be written before an hour is spent on what goes there."""
-    try:
-        pathlib.Path(path if folder else pathlib.Path(path).parent).mkdir(
-            parents=True, exist_ok=True
-        )
-    except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror}; choose another place") from error
+                raise ValueError(
+                    f"cannot write {path}: {error.strerror}; choose another place"
+                ) from error
+        yield place
 
 
 def _arrays(row, names):

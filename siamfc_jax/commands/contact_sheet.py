@@ -61,14 +61,15 @@ def run(args) -> None:
     import cv2
 
     from siamfc_jax.data.prepared import read_tracks
-    from siamfc_jax.media.outputs import check_outputs
+    from siamfc_jax.media import outputs
     from siamfc_jax.training.contact_sheet import draw_sheet
 
-    check_outputs([], {"--output": args.output})
+    outputs.check_outputs([], {"--output": args.output})
     tracks = read_tracks(args.data)
     config = TrainConfig(seed=args.seed)
     sheet = draw_sheet(tracks, rows=args.rows, columns=args.columns, config=config)
     ending = pathlib.Path(args.output).suffix
     picture = cv2.imencode(ending, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1]
-    write_whole(args.output, picture.tobytes())
+    with outputs.whole(args.output) as place:
+        write_whole(place, picture.tobytes())
     print(f"{args.rows * args.columns} samples of {len(tracks)} tracks in {args.output}")

@@ -1,4 +1,6 @@
-"""Where results are written: never over what is read, and whole where they replace others."""
+"""Where results are written: never over what is read, whole where they replace others, by one
+process at a time.
+"""
 
 import contextlib
 import glob
@@ -6,6 +8,11 @@ import itertools
 import os
 import pathlib
 from collections.abc import Iterator
+
+try:
+    import fcntl
+except ImportError:  # on Windows, where no process can replace a file that another one has open
+    fcntl = None  # type: ignore[assignment]
 
 
 def check_outputs(inputs, outputs) -> None:
@@ -19,7 +26,7 @@ def check_outputs(inputs, outputs) -> None:
       outputs: flag -> the file that it writes, or None.
 
     Raises:
-      ValueError: two are one, or a place cannot be written.
+      ValueError: two are one, a place cannot be written, or another process writes to it.
     """
     outputs = {flag: path for flag, path in outputs.items() if path}
     for flag, other in itertools.combinations(outputs, 2):
@@ -63,6 +70,9 @@ def _check_place(path):
         reason = reason if os.path.isdir(folder) else "Not a directory"
     if reason:
         raise ValueError(f"cannot write {path}: {reason}; choose another place")
+    if os.path.isfile(place):
+        with _held(place, path):
+            pass
 
 
 @contextlib.contextmanager
@@ -71,39 +81,71 @@ def whole(path) -> Iterator[pathlib.Path]:
 
     A new result is written where it shall stand, so that it can be read while it grows and
     after a kill. One that replaces another is written beside it, `out.part.csv` for `out.csv`,
-    and takes its place when it is done, so that the older one is whole until then.
+    and takes its place when it is done, so that the older one is whole until then. Meanwhile
+    the file at `path` is locked, so that a second process is refused and nobody's result is
+    lost.
 
     Args:
       path: where the result shall stand; folders above it are made.
 
     Yields:
-      The path of the file, which does not exist yet, except devices and pipes.
+      The path of an empty file, or of a device or a pipe. A body that removes the file has no
+      result, and the older one stands as before.
 
     Raises:
-      ValueError: the place cannot be written, or the body raised it; then the older result
-        stands as before, and the text says where the new one is as far as it got.
+      ValueError: the place cannot be written, another process writes to it, or the body raised
+        it; then the older result stands as before, and the text says where the new one is as
+        far as it got.
     """
     target = pathlib.Path(os.path.realpath(path))
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.is_file():
-            beside = None
-            target.open("ab").close()
-        else:
-            beside = _name_beside(target)
-    except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror}; choose another place") from error
-    if beside is None:
-        yield target
-        return
-    try:
-        yield beside
-    except ValueError as error:
-        raise ValueError(f"{error}; what was written is in {beside}") from error
-    try:
-        os.replace(beside, target)
-    except OSError as error:
-        raise ValueError(f"cannot replace {path}: {error.strerror}; it is in {beside}") from error
+    with contextlib.ExitStack() as stack:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            is_new = not target.is_file()
+            stack.enter_context(_held(target, path))
+            beside = None if is_new else _name_beside(target)
+        except OSError as error:
+            raise ValueError(
+                f"cannot write {path}: {error.strerror}; choose another place"
+            ) from error
+        if beside is None:
+            yield target
+            return
+        try:
+            yield beside
+        except ValueError as error:
+            if not beside.exists():
+                raise
+            raise ValueError(f"{error}; what was written is in {beside}") from error
+        try:
+            if beside.exists():
+                os.replace(beside, target)
+        except OSError as error:
+            raise ValueError(
+                f"cannot replace {path}: {error.strerror}; it is in {beside}"
+            ) from error
+
+
+@contextlib.contextmanager
+def _held(target, path):
+    """Keeps other processes from a file, which is made where it is missing, until the body ends.
+
+    The lock lies on the result itself, as a file of its own would stay beside each result. The
+    system frees it when its process is killed.
+    """
+    with open(target, "ab") as file:
+        if fcntl is None:
+            file.close()  # else it could not be replaced
+        elif os.path.isfile(target):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(
+                    f"another process writes to {path}; wait for its end, or choose another place"
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+        yield
 
 
 def _name_beside(target):

@@ -1,8 +1,10 @@
 """What goes out in each form comes in equal, also by the readers of others."""
 
 import contextlib
+import importlib.util
 import itertools
 import json
+import os
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -206,6 +208,45 @@ def test_what_was_tracked_is_there_after_an_error(tmp_path, read):
         raise RuntimeError
     tracks = read(tmp_path / "a")[1]
     assert [(t.name, t.marks[0].frame) for t in tracks] == [("a", 4)]
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("fcntl"), reason="needs flock")
+@pytest.mark.parametrize("form", [*formats.WHOLE, "csv", "json", "mot"])
+@pytest.mark.parametrize("older", [False, True])
+def test_a_second_writer_is_refused_and_the_first_one_loses_nothing(tmp_path, form, older):
+    def contents(folder):
+        files = (path for path in folder.rglob("*") if path.is_file())
+        return {str(p.relative_to(folder)): p.read_bytes() for p in files if "lock" not in p.name}
+
+    def write_all(path, *, interrupted=False):
+        with formats.row_writer(path, ["a", "b"], CLIP, form=form) as write:
+            for row in ROWS:
+                write(row)
+                if interrupted:
+                    with (
+                        pytest.raises(ValueError, match=f"another process writes to {path}; wait"),
+                        formats.row_writer(path, ["c"], CLIP, form=form),
+                    ):
+                        pass
+
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    if older:
+        write_all(tmp_path / "one" / "a.x")
+    write_all(tmp_path / "one" / "a.x", interrupted=True)
+    write_all(tmp_path / "two" / "a.x")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two") != {}
+
+
+@pytest.mark.parametrize("form", ["cvat", "coco", "labelstudio"])
+def test_an_older_file_stays_where_no_frame_came(tmp_path, form):
+    for text in ("", "older"):
+        if text:
+            (tmp_path / "a.x").write_text(text)
+        with formats.row_writer(tmp_path / "a.x", ["a"], CLIP, form=form):
+            pass
+        assert os.listdir(tmp_path) == (["a.x"] if text else [])
+    assert (tmp_path / "a.x").read_text() == "older"
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,19 @@
-"""No result is written over what is read, and none is half of one."""
+"""No result is written over what is read, none is half of one, and each has one writer."""
 
+import importlib.util
 import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
 from siamfc_jax.media import outputs
+
+ROOT = pathlib.Path(__file__).parents[2]
+LOCKS = pytest.mark.skipif(not importlib.util.find_spec("fcntl"), reason="needs flock")
 
 
 @pytest.fixture
@@ -98,3 +107,87 @@ def test_failure_leaves_the_older_result_and_tells_the_new_one(place):
     assert (place / "clip.mp4").read_bytes() == b"video"
     assert (place / "clip.part2.mp4").read_bytes() == b"half"
     assert (place / "clip.part.mp4").read_bytes() == b"of a run that was killed"
+
+
+def test_a_body_that_removes_its_file_leaves_the_older_result(place):
+    for name in ("clip.mp4", "new.mp4"):
+        with outputs.whole(name) as path:
+            path.unlink()
+    assert (place / "clip.mp4").read_bytes() == b"video"
+    assert not (place / "new.mp4").exists() and not list(place.glob("*.part*"))
+
+
+def test_an_error_of_a_body_without_a_result_names_no_file(place):
+    def fail():
+        with outputs.whole("clip.mp4") as path:
+            path.unlink()
+            raise ValueError("it broke")
+
+    with pytest.raises(ValueError, match=r"^it broke$"):
+        fail()
+    assert (place / "clip.mp4").read_bytes() == b"video"
+
+
+@LOCKS
+@pytest.mark.parametrize("name", ["clip.mp4", "link.mp4", "new.mp4"])
+def test_a_second_writer_is_refused(place, name):
+    message = f"another process writes to {name}; wait for its end, or choose another place"
+    with outputs.whole(name) as path:
+        path.write_bytes(b"fir")
+        with pytest.raises(ValueError, match=message):
+            outputs.check_outputs([], {"--output": name})
+        with pytest.raises(ValueError, match=message), outputs.whole(name):
+            pass
+        path.write_bytes(b"first")
+    assert (place / name).read_bytes() == b"first"
+    assert not list(place.glob("*.part*"))
+    with outputs.whole(name) as path:  # the first one has ended
+        path.write_bytes(b"second")
+    assert (place / name).read_bytes() == b"second"
+
+
+BOTH = """
+import pathlib, sys, time
+from siamfc_jax.media import outputs
+name, which, begin = sys.argv[1:]
+time.sleep(max(0, float(begin) - time.time()))
+try:
+    with outputs.whole(name) as path, path.open("r+") as file:
+        for _ in range(200):
+            file.write(which)
+            file.flush()
+            time.sleep(0.001)
+except ValueError as error:
+    sys.exit(2)
+"""
+
+
+@LOCKS
+def test_of_writers_that_begin_at_once_one_writes(place):
+    for number in range(4):
+        begin = str(time.time() + 1)
+        command = [sys.executable, "-c", BOTH, place / f"{number}.txt"]
+        writers = [subprocess.Popen([*command, which, begin], cwd=ROOT) for which in "abc"]
+        codes = [writer.wait() for writer in writers]
+        assert sorted(codes) == [0, 2, 2]
+        assert (place / f"{number}.txt").read_text() == 200 * "abc"[codes.index(0)]
+
+
+@LOCKS
+def test_a_writer_that_is_killed_holds_nobody_up(place):
+    code = "import os, sys\nfrom siamfc_jax.media import outputs\n"
+    code += "with outputs.whole(sys.argv[1]) as path:\n"
+    code += "    path.write_text('half')\n    os.kill(os.getpid(), 9)"
+    done = subprocess.run([sys.executable, "-c", code, place / "new.mp4"], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (place / "new.mp4").read_text() == "half"
+    with outputs.whole("new.mp4") as path:
+        path.write_text("all")
+    assert (place / "new.mp4").read_text() == "all"
+
+
+def test_a_pipe_is_written_and_stays(place):
+    with outputs.whole("/dev/null") as path:
+        assert str(path) == "/dev/null"
+        path.write_text("x")
+    assert not os.path.isfile("/dev/null")
