@@ -16,7 +16,6 @@ import pathlib
 import sys
 
 from siamfc_jax.commands import prepare, shell
-from siamfc_jax.data import prepared
 from siamfc_jax.files import locked
 from siamfc_jax.preparation import builder, shards
 
@@ -35,7 +34,7 @@ def main(words) -> int:
     dataset, _, name = args.dataset.partition(":")
     source = pathlib.Path(args.source, name).absolute()
     output = pathlib.Path(args.output).absolute()
-    if any(output.glob(f"*/*/*/{prepared.REPORT_NAME}")):
+    if builder.is_whole(output):
         return shell.main(["prepare", *words])  # says what is there
     with locked(output):
         jobs = builder.plan(dataset, source, output, split=args.split, as_is=args.as_is)

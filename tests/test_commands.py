@@ -373,6 +373,12 @@ def test_help_shows_the_settings_of_the_model(name, words, rate, whose, tmp_path
         ("evaluate", [*EVALUATE, "--eao", "1", "2"], "--eao is for the VOT benchmarks"),
         (
             "evaluate",
+            [*EVALUATE, "--together", "2", "--jobs", "2"],
+            "--together is for our tracker",
+        ),
+        ("evaluate", [*EVALUATE, "--weights", "nowhere"], "no model at nowhere; expected one of"),
+        (
+            "evaluate",
             [*EVALUATE, "--benchmark", "vot2016", "--protocol", "tre"],
             "--protocol tre is for benchmarks without restarts",
         ),
@@ -381,10 +387,11 @@ def test_help_shows_the_settings_of_the_model(name, words, rate, whose, tmp_path
     ],
 )
 def test_flags_without_effect_are_refused(name, words, message, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)  # evaluate locks the folder before it knows all
+    monkeypatch.chdir(tmp_path)
     assert shell.main([name, *words]) == 2
     line = capsys.readouterr().err
     assert line.startswith("error: ") and message in line and line.count("\n") == 1
+    assert os.listdir(tmp_path) == []  # words are checked before a folder is made
 
 
 def test_models_are_listed_with_the_figures_of_the_documentation(capsys):

@@ -107,13 +107,16 @@ def run(args) -> None:
     Raises:
       ValueError: the benchmark, the model or the results cannot be read, or do not fit.
     """
+    from siamfc_jax.data.sequences import select_sequences
     from siamfc_jax.evaluation import execution, reports
+    from siamfc_jax.evaluation.benchmarks import read_folders
 
     part, parts = flags.parse_shard(args.shard, {})
+    evaluation = make_plan(args)
     with locked(args.output, share=args.shard):
-        evaluation = make_plan(args)
-        if parts > 1:
-            evaluation = evaluation._replace(sequences=evaluation.sequences[part::parts])
+        sequences = read_folders(evaluation.benchmark, args.data)
+        sequences = select_sequences(sequences, args.sequences)[part::parts]
+        evaluation = evaluation._replace(sequences=sequences)
         if evaluation.tracker:
             for line in execution.track(evaluation):
                 print(line, flush=True)
@@ -125,15 +128,17 @@ def run(args) -> None:
 
 
 def make_plan(args):
-    """Returns the `Plan` that the flags ask for.
+    """Returns the `Plan` that the flags ask for, without its sequences.
 
     Args:
       args: the flags.
+
+    Raises:
+      ValueError: the model cannot be read, or flags do not go together.
     """
     from siamfc_jax import load_model
-    from siamfc_jax.data.sequences import select_sequences
     from siamfc_jax.evaluation import plan
-    from siamfc_jax.evaluation.benchmarks import BENCHMARKS, read_folders
+    from siamfc_jax.evaluation.benchmarks import BENCHMARKS
 
     if args.jobs > 1:
         compilation.leave_accelerator()
@@ -151,7 +156,7 @@ def make_plan(args):
             name=args.benchmark,
             benchmark=benchmark,
             protocol=plan.choose_protocol(benchmark, args.protocol),
-            sequences=select_sequences(read_folders(benchmark, args.data), args.sequences),
+            sequences=[],
             output=pathlib.Path(args.output),
             tracker=tracker,
             jobs=args.jobs,

@@ -109,10 +109,13 @@ def run(args) -> None:
         what: dict = {"split": split, "as_is": args.as_is}
         share = flags.parse_shard(args.shard, {})
         with locked(args.output, share=args.shard):
-            if share == (0, 1):
+            is_whole = builder.is_whole(args.output)
+            if share == (0, 1) or is_whole:
                 place, report = builder.prepare(
                     dataset, source, args.output, workers=args.workers, **what
                 )
+                if is_whole:
+                    print("the whole set is there already, so nothing was done")
                 print(f"records in {place}")
             else:
                 jobs = builder.plan(dataset, source, args.output, **what)

@@ -124,6 +124,12 @@ def prepare(
     return folder, shards.Report(**_read_report(folder / prepared.REPORT_NAME)["report"])
 
 
+def is_whole(output: str | pathlib.Path) -> bool:
+    """Says whether `prepare` has ended in a folder, so that no share of it is missing."""
+    reports = pathlib.Path(output).glob(f"{ObjectCrops.name}/*/*/{prepared.REPORT_NAME}")
+    return any("incomplete" not in path.parent.name for path in reports)  # of calls killed
+
+
 def _make_builder(dataset, source, output, split, workers, as_is):
     """Makes a builder; refuses a source that is none, and a place that holds another set."""
     if not source.is_dir() or not any(source.iterdir()):

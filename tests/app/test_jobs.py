@@ -76,6 +76,7 @@ def test_any_frame_by_its_number(monkeypatch):
 
     plain = {n: frames.encode(np.full((8, 8, 3), n, np.uint8)) for n in range(200)}
     monkeypatch.setattr(frames, "CACHE_BYTES", 30 * len(plain[0]))
+    monkeypatch.setattr(frames, "KEPT", frames.Kept())
     reader = frames.FrameReader(open_frames)
     for number in (0, 5, 4, 150, 149, 140, 199, 0):
         assert reader.jpeg(number) == plain[number]
@@ -83,6 +84,31 @@ def test_any_frame_by_its_number(monkeypatch):
     with pytest.raises(ValueError, match="the video has no frame 200"):
         reader.jpeg(200)
     assert reader.jpeg(1) == plain[1]
+
+
+def test_all_videos_together_keep_so_many_frames(monkeypatch):
+    opened = []
+
+    def reader_of(name, value):
+        def open_frames(start):
+            opened.append(name)
+            return ((n, np.full((8, 8, 3), value + n, np.uint8)) for n in range(start, 100))
+
+        return frames.FrameReader(open_frames)
+
+    size = len(frames.encode(np.zeros((8, 8, 3), np.uint8)))
+    monkeypatch.setattr(frames, "CACHE_BYTES", 20 * size)
+    monkeypatch.setattr(frames, "KEPT", frames.Kept())
+    one, two = reader_of("one", 0), reader_of("two", 100)
+    first = one.jpeg(0)
+    one.jpeg(9)
+    assert two.jpeg(4) != one.jpeg(0) == first and opened == ["one", "two"]
+    two.jpeg(40)  # now all of one are gone
+    assert one.jpeg(0) == first and opened == ["one", "two", "one"]
+    two.close()
+    one.jpeg(18)  # 19 frames, in the room that two left
+    one.jpeg(0)
+    assert opened == ["one", "two", "one"]
 
 
 @pytest.fixture(scope="module")

@@ -296,3 +296,8 @@ def test_shares_of_several_machines_make_one_set(tmp_path, capsys):
     for shard, written in done.items():  # joined, not done anew
         stored = first / f"object_crops-train.array_record-{shard}-of-00003"
         assert stored.stat().st_mtime_ns == written
+    before = sorted((tmp_path / "a").rglob("*"))
+    out = prepare(capsys, "got10k", source, tmp_path / "a", "--shard", "1/2")
+    assert out.startswith("the whole set is there already, so nothing was done\nrecords in ")
+    assert "18 videos, 18 tracks, 36 frames kept" in out
+    assert sorted((tmp_path / "a").rglob("*")) == before
