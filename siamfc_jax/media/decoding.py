@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import av.filter
@@ -40,6 +40,10 @@ HDR = {"smpte2084": 16, "arib-std-b67": 18}  # transfer functions, numbers of IT
 LUT_SIDE = 33  # colours an axis of the table for HDR
 SEEKABLE = "mov|matroska"  # containers whose index leads to the key frame that is asked for
 APART = 10  # frames from a landmark to the next, at least
+# Titles may be in any encoding, which PyAV 19 and later take without being asked.
+LENIENT: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
 
 
 class Clip(NamedTuple):
@@ -103,7 +107,7 @@ def open_clip(source: str) -> Clip:
             mode="r",
             timeout=STREAM_TIMEOUT if remote else None,
             options={"rtsp_transport": "tcp"} if source.startswith("rtsp") else {},
-            metadata_errors="replace",
+            **LENIENT,
         )
     except (av.error.FFmpegError, OSError) as error:
         if file:

@@ -5,6 +5,8 @@ import sys
 import av
 import av.error
 
+from siamfc_jax.media import decoding
+
 # Codecs that go into MP4 as they are and play in browsers; others become AAC.
 KEPT = {"aac", "flac", "mp3", "mp3float", "opus", "libopus"}
 
@@ -22,7 +24,7 @@ def copy_sound(path: str, output):
       cannot be kept, which a line says.
     """
     try:
-        source = av.open(f"file:{path}", metadata_errors="replace")
+        source = av.open(f"file:{path}", **decoding.LENIENT)
         stream = source.streams.best("audio")
         if not isinstance(stream, av.AudioStream):
             raise ValueError("it has no sound that can be read")

@@ -3,6 +3,7 @@
 import pickle
 import shutil
 
+import damaged_sets
 import numpy as np
 import pytest
 from training_trees import make_got10k, write_text
@@ -119,3 +120,11 @@ def test_damaged_records_are_one_line(sets, tmp_path):
     records.write_bytes(data[: len(data) // 4].ljust(len(data), b"\0"))
     with pytest.raises(ValueError, match=r"record \d of .* is damaged \("):
         read_all(folder)
+
+
+@pytest.mark.long
+def test_a_set_that_is_damaged_anywhere_gives_the_same_pairs_or_one_line(tmp_path):
+    said = []
+    outcomes = damaged_sets.count(tmp_path, said.append)
+    print(dict(outcomes))
+    assert said == [] and outcomes["one line"] > 200 and outcomes["same"] > 200
