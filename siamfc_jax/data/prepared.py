@@ -110,7 +110,10 @@ class RecordFrames:
         """Returns the stored bytes of frame `index`."""
         number = self.numbers[index]
         try:
-            return _open_records(self.folder, self.split, os.getpid())[number]["image"]
+            image = _open_records(self.folder, self.split, os.getpid())[number]["image"]
+            if not image:  # of a file that is cut off where array_record begins a block
+                raise ValueError("the record is empty")
+            return image
         except Exception as error:  # array_record raises many types of errors
             raise _damaged(self.name(index), error) from None
 

@@ -122,6 +122,16 @@ def test_damaged_records_are_one_line(sets, tmp_path):
         read_all(folder)
 
 
+def test_records_that_are_cut_off_are_one_line(sets, tmp_path):
+    """Behind the first block array_record then gives empty records and says nothing."""
+    folder = tmp_path / "set"
+    shutil.copytree(find_prepared(sets[1]), folder)
+    (records,) = folder.glob("*.array_record*")
+    records.write_bytes(records.read_bytes()[:65536])
+    with pytest.raises(ValueError, match=r"record \d of .* is damaged \(the record is empty\)"):
+        read_all(folder)
+
+
 @pytest.mark.long
 def test_a_set_that_is_damaged_anywhere_gives_the_same_pairs_or_one_line(tmp_path):
     said = []
