@@ -105,7 +105,7 @@ def locked(
       path: folder; it is made, or those above it where the lock lies beside.
       beside: whether the lock lies beside the folder, as `whole_folder` replaces all of it.
       share: `I/N` of several machines that write to the folder at once, each its own files;
-        None for one that writes all.
+        None for one that writes all, beside which there is no share.
 
     Yields:
       The path of the file that is locked.
@@ -114,24 +114,36 @@ def locked(
       OSError: the place cannot be written.
       ValueError: another process holds the lock.
     """
-    import filelock  # here, as reading files does without it
-
     target = pathlib.Path(os.path.realpath(path))
-    place = _beside(target, "lock") if beside else target / ".siamfc-lock"
+    all_of_it = _beside(target, "lock") if beside else target / ".siamfc-lock"
+    place = all_of_it
     if share:
         place = place.with_name(f"{place.name}-{share.replace('/', '-of-')}")
     place.parent.mkdir(parents=True, exist_ok=True)
+    lock = _take(place, path)
+    try:
+        if share:  # others look there as well, for a moment
+            _take(all_of_it, path, timeout=1).release()
+        elif not beside:
+            for other in place.parent.glob(f"{place.name}-*-of-*"):
+                _take(other, path).release()
+        yield place
+    finally:
+        lock.release()
+
+
+def _take(place, path, timeout=0):
+    """Returns a lock that is held; refuses where another process holds it."""
+    import filelock  # here, as reading files does without it
+
     lock = filelock.FileLock(place)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=timeout)
     except filelock.Timeout:
         raise ValueError(
             f"another process writes to {path}; wait for its end, or choose another place"
         ) from None
-    try:
-        yield place
-    finally:
-        lock.release()
+    return lock
 
 
 def standing(path: str | os.PathLike) -> pathlib.Path:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -161,3 +162,25 @@ def test_machines_with_different_shares_write_to_one_folder(tmp_path):
         locked(tmp_path, share="0/2"),
     ):
         pass
+
+
+@pytest.mark.parametrize("first, second", [(None, "0/2"), ("0/2", None)])
+def test_who_writes_all_and_who_writes_a_share_exclude_each_other(tmp_path, first, second):
+    with (
+        locked(tmp_path, share=first),
+        pytest.raises(ValueError, match="another process writes to"),
+        locked(tmp_path, share=second),
+    ):
+        pass
+    with locked(tmp_path, share=second):
+        pass
+
+
+def test_shares_that_begin_at_once_do_not_hinder_each_other(tmp_path):
+    code = "import sys, time\nfrom siamfc_jax.files import locked\n"
+    code += "time.sleep(max(0, float(sys.argv[3]) - time.time()))\n"
+    code += "with locked(sys.argv[1], share=sys.argv[2]):\n    time.sleep(0.1)"
+    begin = str(time.time() + 1)
+    command = [sys.executable, "-c", code, tmp_path]
+    shares = [subprocess.Popen([*command, f"{share}/6", begin]) for share in range(6)]
+    assert [process.wait() for process in shares] == [0] * 6
