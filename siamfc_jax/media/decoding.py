@@ -130,6 +130,8 @@ def open_clip(source: str) -> Clip:
     seconds = _duration(container, stream, fps)
     count = max(1, round(seconds * fps)) if seconds and fps else None
     has_sound, shape = bool(container.streams.audio), stream.sample_aspect_ratio
+    # Since PyAV 19 a shape that nobody knows is 0 of a type of its own, before it is None.
+    shape = fractions.Fraction(shape.numerator, shape.denominator) if shape else None
     return Clip(source, container, stream, fps, count, has_sound, shape, file)
 
 
