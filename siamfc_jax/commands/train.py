@@ -11,6 +11,7 @@ sets are mixed by the weight of their tracks, and so are the sources within a se
 import contextlib
 import dataclasses
 import pathlib
+import shlex
 
 from siamfc_jax import config
 from siamfc_jax.commands import flags
@@ -120,16 +121,18 @@ def run(args) -> None:
     """
     recipe = config.from_arguments(config.TrainConfig(), args)
     import jax
+    import numpy as np
 
     from siamfc_jax import load_model
-    from siamfc_jax.data import mixture, pairs
+    from siamfc_jax.data import mixture, pairs, prepared
     from siamfc_jax.training import loop, sgd
 
     tracks, weights = mixture.read_mixture(args.data)
     source = pairs.PairSource(tracks, weights, seed=recipe.seed, max_gap=recipe.max_gap)
     validation = None
-    if held_out := mixture.read_held_out(args.data, args.validation):
-        validation = pairs.PairSource(*held_out, seed=0, max_gap=recipe.max_gap)
+    if held_out := mixture.find_held_out(args.data, args.validation):
+        apart = prepared.read_tracks(held_out, "val")
+        validation = pairs.PairSource(apart, np.ones(len(apart)), seed=0, max_gap=recipe.max_gap)
     sgd.connect(args.coordinator, args.num_processes, args.process_id)
     sgd.use_cores_as_devices(recipe.batch_size // recipe.accumulate)
     init_from = load_model(args.init_from) if args.init_from else None
@@ -148,3 +151,23 @@ def run(args) -> None:
             resident=args.resident,
             profile=args.profile,
         )
+    if jax.process_index() == 0:
+        for line in next_lines(args.workdir, held_out):
+            print(line)
+
+
+def next_lines(workdir: str, held_out: str | None) -> list[str]:
+    """Returns what to do with a run that is done.
+
+    Args:
+      workdir: of the run.
+      held_out: folder of the tracks that it was validated on, or None.
+    """
+    lines = [f"curves: tensorboard --logdir {shlex.quote(workdir)}"]
+    if held_out:
+        output = f"models/{pathlib.Path(workdir).name}"
+        words = ["--weights", workdir, "--data", held_out, "--output", output]
+        lines.append(f"confidence: siamfc calibrate {shlex.join(words)}")
+        workdir = output
+    video = "--video FILE --box X,Y,W,H"
+    return [*lines, f"next: siamfc track {video} --weights {shlex.quote(workdir)}"]

@@ -56,23 +56,16 @@ def read_mixture(entries):
     return tracks, np.array(weights)
 
 
-def read_held_out(entries, folder=None):
-    """Reads the tracks that a run is validated on.
+def find_held_out(entries, folder=None):
+    """Finds the tracks that a run is validated on.
 
     Args:
       entries: of `read_mixture`; the first whose folder has a part `val` stands in for `folder`.
       folder: of held-out tracks, or None.
 
     Returns:
-      (list of `Sequence`, f64[n] of ones), None where there are no such tracks.
-
-    Raises:
-      ValueError: the folder cannot be read.
+      The folder, whose part `val` is meant where it has several; None where there is none.
     """
     folders = [split_weight(entry.split(",")[0])[0] for entry in entries]
     beside = (place for place in folders if (pathlib.Path(place) / "val/list.txt").is_file())
-    folder = folder or next(beside, None)
-    if not folder:
-        return None
-    tracks = prepared.read_tracks(folder, "val")
-    return tracks, np.ones(len(tracks))
+    return folder or next(beside, None)

@@ -42,6 +42,7 @@ class _Run(NamedTuple):
     numbered: pairs.PairSource | pairs.NumberedPairs  # what the batches are made of
     feed: Callable  # batches of the host -> batches on the devices
     validation: pairs.PairSource | None
+    from_weights: bool  # of another run or model
     workers: int
     resident: bool
     profile: int
@@ -72,7 +73,8 @@ def fit(
       model_config: the network.
       workdir: folder of the checkpoints, `metrics.jsonl` and TensorBoard's files.
       source: pairs to train on.
-      validation: pairs of held-out tracks, or None.
+      validation: pairs of held-out tracks, or None. They are scored after each epoch, and
+        before the first one where the run begins with `init_from`.
       init_from: model to start from, as it is or inside a wider network; its tracker settings
         and calibration go into the checkpoints. None for random weights.
       teachers: models to imitate.
@@ -107,7 +109,8 @@ def fit(
             print(_takeover_line(init_from, model_config))
         state = sgd.TrainState(**saved) if saved else begin(init_from, source)
         first = int(state.step)
-        records = [r for r in run_folders.read_metrics(workdir) if r["step"] <= first]
+        # Before the first step is saved a run begins anew.
+        records = [r for r in run_folders.read_metrics(workdir) if first and r["step"] <= first]
         errors.update(run_folders.validation_errors(records))
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("metrics.jsonl is read before it is rewritten")
@@ -124,6 +127,7 @@ def fit(
             numbered=source,
             feed=sgd.split,
             validation=validation,
+            from_weights=init_from is not None,
             workers=workers,
             resident=resident,
             profile=profile,
@@ -211,6 +215,8 @@ def _train(run, state):
     last = epoch * run.config.epochs
     if first and first % epoch == 0 and first not in run.errors:
         _validate(run, first, state)  # the validation after this step had been cut short
+    if not first and run.from_weights and _validate(run, 0, state) and jax.process_index() == 0:
+        print(_figures_line(run, 0))
     if first == last:
         print(f"nothing left to do: {run.workdir} holds all {last} steps")
         return state
@@ -289,25 +295,36 @@ def _epoch_line(config, epoch, losses, results, seconds):
 
 
 def _report_best(run):
-    """Says which checkpoint is the best, with its figures, and what to do with it."""
-    if jax.process_index() > 0:
+    """Says which checkpoint is the best, with its figures and those of the start."""
+    validated = [step for step in run.manager.all_steps() if step in run.errors]
+    if jax.process_index() > 0 or not validated:
         return
-    if run.errors:
-        steps = [step for step in run.manager.all_steps() if step in run.errors]
-        best = run_folders.best_step(steps, run.errors)
-        (record,) = [
-            record
-            for record in run_folders.read_metrics(run.workdir)
-            if record["step"] == best and "validation_center_error" in record
-        ]
-        names = {"loss": "loss", "center_error": "centre error in px", "success": "success"}
-        figures = [
-            f"{text} {record[f'validation_{name}']:.3f}"
-            for name, text in names.items()
-            if f"validation_{name}" in record
-        ]
-        print(f"best checkpoint: step {best}, {', '.join(figures)} on held-out tracks")
-    print(f"next: python track.py --video FILE --box X,Y,W,H --weights {run.workdir}")
+    best = run_folders.best_step(validated, run.errors)
+    if 0 in run.errors:
+        print(_figures_line(run, 0))
+    print(_figures_line(run, best))
+    if 0 in run.errors and run.errors[best] >= run.errors[0]:
+        print(
+            "none has a smaller centre error than the weights it began with; try a lower "
+            "--learning-rate, or more tracks"
+        )
+
+
+def _figures_line(run, step):
+    """Returns the figures of the validation after a step, 0 for the weights of `--init-from`."""
+    (record,) = [
+        record
+        for record in run_folders.read_metrics(run.workdir)
+        if record["step"] == step and "validation_center_error" in record
+    ]
+    names = {"loss": "loss", "center_error": "centre error in px", "success": "success"}
+    figures = [
+        f"{text} {record[f'validation_{name}']:.3f}"
+        for name, text in names.items()
+        if f"validation_{name}" in record
+    ]
+    what = f"best checkpoint: step {step}" if step else "before training"
+    return f"{what}, {', '.join(figures)} on held-out tracks"
 
 
 def _batches(run, start, stop):

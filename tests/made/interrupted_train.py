@@ -35,10 +35,11 @@ def main():
     import plain_forms
 
     import train
-    from siamfc_jax.training import loop
+    from siamfc_jax.training import loop, validation
 
     plain_forms.use()
     loop.MEASURED_STEPS = 2  # at the end, of speeds that no test asks for
+    validation.PAIRS = 64
 
     code = train.main(args)
     print(f"{last} operations", file=sys.stderr)

@@ -79,10 +79,32 @@ def test_weights_to_start_from_bring_their_network_and_tracker(training):
     tracker = TrackerConfig(scale_rate=0.3, confidence_bias=-2.0)
     model = Model(tiny_networks.variables(config), config, tracker)
     saved_models.save_model(training.root / "odd", model)
-    out, _ = training.run("tuned", "--init-from", training.root / "odd", network=())
+    held_out = training.root / "tracks"
+    flags = ["--init-from", training.root / "odd", "--validation", held_out]
+    out, _ = training.run("tuned", *flags, network=())
     assert "starts from a network of ModelConfig(" in out and "(2, 2, 4, 4, 2)" in out
     assert "tracker: scale_rate 0.3, confidence_bias -2.0\n" in out
-    loaded = saved_models.load_model(training.root / "tuned")
+    workdir = training.root / "tuned"
+    records = run_folders.read_metrics(workdir)
+    before, *after = [r for r in records if "validation_center_error" in r]
+    assert [r["step"] for r in (before, *after)] == [0, 4, 8, 12]
+    best = min(after, key=lambda r: r["validation_center_error"])
+    lines = out.splitlines()
+    first, last = (
+        f"loss {r['validation_loss']:.3f}, centre error in px {r['validation_center_error']:.3f}, "
+        f"success {r['validation_success']:.3f} on held-out tracks"
+        for r in (before, best)
+    )
+    assert lines.count(f"before training, {first}") == 2  # where it begins and where it ends
+    assert f"best checkpoint: step {best['step']}, {last}" in lines
+    assert lines[-3:] == [
+        f"curves: tensorboard --logdir {workdir}",
+        f"confidence: siamfc calibrate --weights {workdir} --data {held_out} --output models/tuned",
+        "next: siamfc track --video FILE --box X,Y,W,H --weights models/tuned",
+    ]
+    is_worse = best["validation_center_error"] >= before["validation_center_error"]
+    assert ("none has a smaller centre error than the weights it began with" in out) == is_worse
+    loaded = saved_models.load_model(workdir)
     assert (loaded.model_config, loaded.tracker_config) == (config, tracker)
 
 
