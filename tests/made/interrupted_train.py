@@ -35,11 +35,10 @@ def main():
     import plain_forms
 
     import train
-    from siamfc_jax.training import loop, validation
+    from siamfc_jax.training import loop
 
     plain_forms.use()
     loop.MEASURED_STEPS = 2  # at the end, of speeds that no test asks for
-    validation.PAIRS = 64
 
     code = train.main(args)
     print(f"{last} operations", file=sys.stderr)

@@ -9,10 +9,13 @@ import time
 
 import numpy as np
 import pytest
+import tiny_networks
 import tiny_tracks
 from train_process import STEPS, Training, assert_same, leaves
 
-from siamfc_jax.network import run_folders
+from siamfc_jax.config import ModelConfig, TrackerConfig
+from siamfc_jax.network import run_folders, saved_models
+from siamfc_jax.network.saved_models import Model
 
 pytestmark = pytest.mark.long
 
@@ -197,19 +200,27 @@ def test_full_disk_ends_the_run_and_more_room_lets_it_go_on(training, reference)
 
 def test_validation_log_and_best_checkpoint(training):
     held_out = tiny_tracks.write(training.root / "held_out", source="held_out")
-    flags = ("--validation", held_out, "--profile", "2", "--learning-rate", ".3", "--keep", "1")
+    config = ModelConfig(width=0.01, first_kernel=7)
+    model = Model(tiny_networks.variables(config), config, TrackerConfig())
+    saved_models.save_model(training.root / "begin", model)
+    flags = ["--validation", held_out, "--profile", "2", "--learning-rate", ".3", "--keep", "1"]
+    flags += ["--init-from", training.root / "begin"]
     # Stopped between the save and the end of the first validation.
-    training.run("validated", *flags, interrupt=("15", "os.rename", "5"), code=143)
-    training.run("validated", *flags)
+    out, _ = training.run("validated", *flags, interrupt=("15", "os.rename", "5"), code=143)
+    assert "\nbefore training, loss " in out
+    out, _ = training.run("validated", *flags)
+    assert "\nbefore training, loss " in out and "\nbest checkpoint: step " in out
+    assert f"siamfc calibrate --weights {training.root}/validated --data {held_out} --out" in out
     folder = training.root / "validated"
     records = run_folders.read_metrics(folder)
     validated = [r for r in records if "validation_loss" in r]
-    assert [r["step"] for r in validated] == [4, 8, 12]
+    assert [r["step"] for r in validated] == [0, 4, 8, 12]
     for record in validated:
         assert 20 < record["validation_center_error_still"] < 30  # of a point in 64 x 64 px
         assert 0 <= record["validation_success"] <= 1
         assert record["validation_success_still"] < 0.8
     errors = run_folders.validation_errors(records)
+    del errors[0]  # of the weights it began with
     kept = {int(path.name) for path in (folder / "checkpoints").iterdir()}
     assert kept == {12, min(errors, key=errors.get)}
     trained = [r for r in records if "loss" in r]
@@ -219,7 +230,7 @@ def test_validation_log_and_best_checkpoint(training):
     assert traces and all(trace.stat().st_size > 1000 for trace in traces)
     tags = read_events(folder / "tensorboard")
     assert {"loss", "validation_center_error", "validation_response/0"} <= tags.keys()
-    assert [step for step, _ in tags["validation_loss"]] == [4, 8, 12]
+    assert [step for step, _ in tags["validation_loss"]] == [0, 4, 8, 12]
     values = dict(tags["loss"])
     assert values[12] == pytest.approx(trained[-1]["loss"])
     json.dumps(records)
