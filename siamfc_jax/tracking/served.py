@@ -189,9 +189,9 @@ def _told(group):
     """Tells the processes of some videos what fails, so that it costs these alone."""
     try:
         yield
-    except RuntimeError as error:  # of XLA, as where memory is full
+    except Exception as error:  # whatever it is: who waits for an answer would wait for ever
         for ours in group:
-            _answer(ours, str(error))
+            _answer(ours, str(error) or repr(error))
 
 
 def _answer(ours, answer):

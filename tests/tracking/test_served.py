@@ -1,6 +1,7 @@
 """Videos that share the device of one process: each has what it would find alone."""
 
 import concurrent.futures
+import re
 import threading
 
 import jax
@@ -95,18 +96,25 @@ def test_all_that_wait_are_stepped_in_one_call(params, videos, monkeypatch):
     assert calls == [[0], [1, 2, 3, 4]]  # three videos and the spare place
 
 
-def test_what_the_device_says_costs_its_videos_alone(params, videos, monkeypatch):
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        (RuntimeError("RESOURCE_EXHAUSTED: no memory"), "RESOURCE_EXHAUSTED: no memory"),
+        (KeyError(), "KeyError()"),  # a mistake of ours: nobody waits for ever
+    ],
+)
+def test_what_the_device_says_costs_its_videos_alone(error, told, params, videos, monkeypatch):
     step = served._step
 
     def full(params, states, places, rois, **config):
         if 1 in places:
-            raise RuntimeError("RESOURCE_EXHAUSTED: no memory")
+            raise error
         return step(params, states, places, rois, **config)
 
     monkeypatch.setattr(served, "_step", full)
     with served.serving(params, 2, config=SETTINGS) as connect:
         devices = [connect(0), connect(1)]
-        with pytest.raises(RuntimeError, match=r"^RESOURCE_EXHAUSTED: no memory$"):
+        with pytest.raises(RuntimeError, match=f"^{re.escape(told)}$"):
             follow(devices[1], videos[0], BOX[None])
         devices[1].close()  # as where its process ends
         assert len(follow(devices[0], videos[0], BOX[None])) == 5
