@@ -199,7 +199,8 @@ def _answer(ours, answer):
         ours.send(answer)
 
 
-@functools.partial(jax.jit, static_argnames="config", donate_argnames="states")
+# The states are not donated: where a call fails, the videos that were not in it go on with them.
+@functools.partial(jax.jit, static_argnames="config")
 def _step(params, states, places, rois, *, config):
     """Steps the videos in some places; returns all states, and what was found in these."""
     some = jax.tree.map(lambda array: array[places], states)  # [V, N, ...]
