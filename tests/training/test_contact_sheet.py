@@ -53,9 +53,12 @@ def test_command(tmp_path, capsys):
     assert shell.main(["contact-sheet", *common, str(tmp_path / "a.png")]) == 0
     assert capsys.readouterr().out == f"2 samples of 1 tracks in {tmp_path / 'a.png'}\n"
     assert cv2.imread(str(tmp_path / "a.png")).shape == (253, 732, 3)
+    assert shell.main(["contact-sheet", *common, str(tmp_path / "new" / "a.png")]) == 0
+    assert (tmp_path / "new" / "a.png").read_bytes() == (tmp_path / "a.png").read_bytes()
+    capsys.readouterr()
     for args, said in [
         ([*common, "a.gif"], "--output must end in .png or .jpg, got a.gif"),
-        ([*common, str(tmp_path / "b" / "a.png")], "a.png'; check the path"),
+        ([*common, str(tmp_path / "a.png" / "b.png")], "b.png: Not a directory; choose another"),
         ([*common, "a.png", "--rows", "0"], "--rows and --columns: at least 1, got 0, 2"),
         (["--data", str(tmp_path / "b"), "--output", "a.png"], f"no folder {tmp_path / 'b'}; "),
         (["--data", str(tmp_path / "train/a"), "--output", "a.png"], "holds 0 prepared data sets"),
