@@ -3,13 +3,29 @@
 import dataclasses
 import json
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.evaluation import runner, tables
+from siamfc_jax.evaluation import bootstrap, runner, tables
 from siamfc_jax.evaluation.benchmarks import Benchmark
 from siamfc_jax.tracking import tracker
+
+
+class Found(NamedTuple):
+    """What a search found.
+
+    Attributes:
+      config: the settings with the highest score.
+      score: of them.
+      gain: by sequence, of them over the settings that the search began with.
+    """
+
+    config: TrackerConfig
+    score: float
+    gain: bootstrap.Difference
+
 
 # What is searched. The authors' values (tracker.m) lie inside.
 RANGES = {
@@ -21,7 +37,7 @@ RANGES = {
 STEP = 0.15  # standard deviation of a local trial, in shares of a range
 
 
-def search(score, base: TrackerConfig, *, trials: int, seed: int, log) -> tuple:
+def search(score, base: TrackerConfig, *, trials: int, seed: int, log) -> Found:
     """Looks for the settings with the highest score.
 
     The first trial is `base`. Half of the trials are drawn evenly from RANGES, the others
@@ -29,14 +45,14 @@ def search(score, base: TrackerConfig, *, trials: int, seed: int, log) -> tuple:
     the same seed and log lead to the same search.
 
     Args:
-      score: TrackerConfig -> number.
+      score: TrackerConfig -> (number, list of one number a sequence).
       base: settings to begin with; settings that are not in RANGES stay.
       trials: number of settings to try, including those in the log.
       seed: of the drawing.
       log: file of one JSON object a trial, appended to.
 
     Returns:
-      (best TrackerConfig, its score).
+      Found.
 
     Raises:
       ValueError: the log belongs to another search, or is damaged.
@@ -50,17 +66,19 @@ def search(score, base: TrackerConfig, *, trials: int, seed: int, log) -> tuple:
     for index in range(trials):
         settings = _propose(done[:index], base, trials, np.random.default_rng([seed, index]))
         if index < len(done):
-            if done[index]["settings"] != settings:
+            # Older versions wrote no numbers by sequence.
+            if done[index]["settings"] != settings or "sequences" not in done[index]:
                 raise ValueError(f"{log} is of another search; remove it, or repeat its command")
             continue
-        value = score(dataclasses.replace(base, **settings))
-        done.append({"score": value, "settings": settings})
+        value, by_sequence = score(dataclasses.replace(base, **settings))
+        done.append({"score": value, "settings": settings, "sequences": by_sequence})
         with log.open("a") as file:
             file.write(json.dumps(done[-1]) + "\n")
         tried = {name: settings[name] for name in RANGES}
         print(f"{index + 1}/{trials} {value:.4f} {tried}", flush=True)
     best = max(done[:trials], key=lambda trial: trial["score"])
-    return dataclasses.replace(base, **best["settings"]), best["score"]
+    gain = bootstrap.mean_difference(best["sequences"], done[0]["sequences"])
+    return Found(dataclasses.replace(base, **best["settings"]), best["score"], gain)
 
 
 def _propose(done, base, trials, rng):
@@ -87,7 +105,7 @@ def score_on(sequences, model, benchmark: Benchmark):
         GOT-10k, AUC elsewhere).
 
     Returns:
-      TrackerConfig -> number.
+      TrackerConfig -> (number, list of one number a sequence).
     """
     params = tracker.prepare(model)
 
@@ -95,6 +113,7 @@ def score_on(sequences, model, benchmark: Benchmark):
         track = runner.siamfc(params, config=settings)
         runs = {s.name: [(runner.one_pass(track, s), s)] for s in sequences}
         summary = benchmark.protocol.summarize(runs, **benchmark.measures)
-        return summary[tables.leading_column([summary])]
+        column = tables.leading_column([summary])
+        return summary[column], [row[column] for row in summary["sequences"].values()]
 
     return score

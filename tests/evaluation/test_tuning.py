@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 
+import numpy as np
 import pytest
 from square_videos import truth, write_frames
 
@@ -17,18 +18,22 @@ BEST = {"window_influence": 0.3, "scale_penalty": 0.96, "scale_rate": 0.3, "scal
 
 
 def score(config):
-    """Falls with the distance from BEST, in shares of the ranges."""
-    return -sum(
+    """Falls with the distance from BEST, in shares of the ranges; two sequences are .1 apart."""
+    value = -sum(
         ((getattr(config, name) - BEST[name]) / (high - low)) ** 2
         for name, (low, high) in tuning.RANGES.items()
     )
+    return value, [value - 0.1, value + 0.1]
 
 
 def test_the_search_comes_closer(tmp_path):
-    best, value = tuning.search(score, BASE, trials=60, seed=0, log=tmp_path / "log")
-    assert value == score(best)
-    assert value > 0.2 * score(BASE)  # both are negative
-    assert best.num_scales == 5
+    found = tuning.search(score, BASE, trials=60, seed=0, log=tmp_path / "log")
+    assert found.score == score(found.config)[0]
+    assert found.score > 0.2 * score(BASE)[0]  # both are negative
+    assert found.config.num_scales == 5
+    # Both sequences gain as much, so that no draw of them changes the gain.
+    gain = found.score - score(BASE)[0]
+    np.testing.assert_allclose(found.gain[:3], gain, rtol=1e-12)
     trials = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert len(trials) == 60
     assert trials[0]["settings"]["scale_step"] == BASE.scale_step
@@ -38,8 +43,9 @@ def test_the_search_comes_closer(tmp_path):
 
 
 def test_one_trial_keeps_the_settings(tmp_path):
-    best, _ = tuning.search(score, BASE, trials=1, seed=0, log=tmp_path / "log")
-    assert best == BASE
+    found = tuning.search(score, BASE, trials=1, seed=0, log=tmp_path / "log")
+    assert found.config == BASE
+    assert found.gain.mean == 0
 
 
 def test_an_interrupted_search_goes_on(tmp_path):
@@ -56,6 +62,10 @@ def test_an_interrupted_search_goes_on(tmp_path):
     assert len(calls) == 5
     with pytest.raises(ValueError, match="half is of another search; remove it, or repeat"):
         tuning.search(score, BASE, trials=12, seed=4, log=tmp_path / "half")
+    trial = {"score": 0.5, "settings": dataclasses.asdict(BASE)}
+    (tmp_path / "older").write_text(json.dumps(trial) + "\n")
+    with pytest.raises(ValueError, match="older is of another search; remove it, or repeat"):
+        tuning.search(score, BASE, trials=1, seed=0, log=tmp_path / "older")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +90,18 @@ def test_command_saves_the_settings_with_the_model(data, weights, tmp_path, caps
     expected = dataclasses.replace(load_model(weights).tracker_config, **best["settings"])
     assert found.tracker_config == expected
     assert expected.scales_on == "exemplar"
-    assert f"{output}: {best['score']:.4f} with window_influence" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"{output}: {best['score']:.4f} with window_influence" in printed
+    gain = best["score"] - trials[0]["score"]
+    assert f"{gain:+.4f} over the settings that the search began with ({gain:+.4f} to" in printed
+
+
+def test_folders_are_one_set(data, tmp_path, weights, capsys):
+    command = ["--data", data, data, "--weights", weights, "--output", str(tmp_path / "x")]
+    assert shell.main(["tune", *command]) == 2
+    assert "folders that are evaluated together need sequences of different" in (
+        capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
