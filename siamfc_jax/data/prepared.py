@@ -65,7 +65,8 @@ def load_index(path: str | pathlib.Path) -> Index:
       ValueError: the file is missing or damaged.
     """
     try:
-        with np.load(path) as arrays:
+        # NumPy leaves a file open that it cannot read.
+        with open(path, "rb") as file, np.load(file) as arrays:
             index = Index(*(arrays[name] for name in Index._fields))
         tracks, frames = len(index.lengths), int(index.lengths.sum())
         if (

@@ -218,7 +218,7 @@ def from_arrays(path: str | pathlib.Path) -> Model:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         memory.check(2 * size, str(path))
-        with np.load(path) as arrays:
+        with open(path, "rb") as file, np.load(file) as arrays:
             convolutions = [
                 {key: arrays[f"conv{layer}/{key}"] for key in ("kernel", "bias")}
                 for layer in range(1, 6)

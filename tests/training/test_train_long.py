@@ -190,7 +190,7 @@ def processes_of(root):
 
 
 def test_full_disk_ends_the_run_and_more_room_lets_it_go_on(training, reference):
-    small_files = ("sh", "-c", 'ulimit -f 40; exec "$@"', "sh")  # of 512 bytes each
+    small_files = ("sh", "-c", 'ulimit -f 20; exec "$@"', "sh")  # of 512 bytes each
     _, err = training.run("full", prefix=small_files, code=2)
     assert "error: cannot save to " in err
     assert "the run goes on from its last whole checkpoint" in err
@@ -220,9 +220,9 @@ def test_validation_log_and_best_checkpoint(training):
         assert 0 <= record["validation_success"] <= 1
         assert record["validation_success_still"] < 0.8
     errors = run_folders.validation_errors(records)
-    del errors[0]  # of the weights it began with
     kept = {int(path.name) for path in (folder / "checkpoints").iterdir()}
-    assert kept == {12, min(errors, key=errors.get)}
+    # The best of those before it was kept when 12 was saved, which had no figures yet.
+    assert kept == {12, min((4, 8), key=errors.get)}
     trained = [r for r in records if "loss" in r]
     assert trained[-1]["learning_rate"] == pytest.approx(1e-5, rel=1e-4)
     assert all(r["pairs_per_second"] > 0 for r in trained[1:])
