@@ -54,7 +54,7 @@ def test_killed_and_stopped_run_ends_as_one_never_stopped(training, reference):
     training.run("a", *SCHEDULE, interrupt=("9", "os.rename", "4"), code=-signal.SIGKILL)
     # Stopped after the save that follows the first call of 3 steps.
     words = [*SCHEDULE, "--resident", "--steps-per-call", "3"]
-    out, err = training.run("a", *words, interrupt=("15", "os.rename", "4"), code=143)
+    out, err = training.run("a", *words, interrupt=("15", "os.rename", "6"), code=143)
     assert out.startswith("27 patches, 0.0 GB, read once, in ")
     stop = re.search(r"saved at step (\d+); the same command goes on from there\n", err)
     assert 7 <= int(stop[1]) < STEPS
