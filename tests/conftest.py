@@ -1,5 +1,6 @@
 """Strict settings for all tests: CPU, two devices, no implicit rank promotion."""
 
+import gc
 import importlib.metadata
 import os
 import shutil
@@ -21,9 +22,14 @@ os.environ["XLA_FLAGS"] += (
     if importlib.metadata.version("jaxlib").startswith("0.10.")
     else ""
 )
-# One folder of compiled programs for this run of the tests and the processes that it starts: most
-# of a test's time is compilation, and many tests compile the same. The user's cache stays as it is.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="siamfc_jax_tests_")
+# One folder of compiled programs for this run of the tests and the processes that it starts, those
+# of pytest-xdist among them: most of a test's time is compilation, and many tests compile the same.
+# The user's cache stays as it is.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = (
+    os.environ["JAX_COMPILATION_CACHE_DIR"]
+    if "PYTEST_XDIST_WORKER" in os.environ
+    else tempfile.mkdtemp(prefix="siamfc_jax_tests_")
+)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import jax
@@ -31,6 +37,9 @@ import plain_forms
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Tracing makes many objects. By default Python walks through them so often, in search of garbage,
+# that a tenth of the time went there.
+gc.set_threshold(100_000, 10, 10)
 
 # Folders and files in which the forms of a CPU are tested, or compared with other processes and
 # programs. In all others the network computes in XLA's own forms, as they compile in half the time.
@@ -49,6 +58,11 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: ("training" not in item.path.parts, _takes_cpu_forms(item.path)))
 
 
+def pytest_collection_finish():
+    """Keeps what was imported from being searched for garbage."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def forms(request):
     """Chooses the forms for the tests of a file."""
@@ -57,5 +71,6 @@ def forms(request):
 
 
 def pytest_unconfigure():
-    """Removes the compiled programs of this run."""
-    shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+    """Removes the compiled programs of this run, when all its processes have ended."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)

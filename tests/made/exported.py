@@ -1,9 +1,17 @@
 """An exported model without what takes long: the ONNX graphs and their manifest."""
 
+import functools
 import json
 
 from siamfc_jax.export import manifest, onnx_graphs
+from siamfc_jax.network.saved_models import load_model
 from siamfc_jax.tracking import tracker
+
+
+@functools.cache
+def shipped():
+    """Returns the small model that ships."""
+    return load_model("siamfc-small")
 
 
 def write(folder, loaded, settings):
@@ -11,7 +19,7 @@ def write(folder, loaded, settings):
 
     Args:
       folder: to be made.
-      loaded: a `checkpoints.Model`.
+      loaded: a `saved_models.Model`.
       settings: of the tracker.
 
     Returns:

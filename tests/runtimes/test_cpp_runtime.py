@@ -16,11 +16,9 @@ pytest.importorskip("onnxruntime", reason="needs pip install -r requirements-exp
 import exported
 
 from siamfc_jax.export import checks
-from siamfc_jax.network.saved_models import load_model
 from siamfc_jax.tracking import siamfc_onnx
 
 RUNTIMES = pathlib.Path(__file__).parents[2] / "runtimes"
-LOADED = load_model("siamfc-small")
 PACKAGE = ["pkg-config", "--cflags", "opencv4"]
 
 if not shutil.which("g++") or not shutil.which("pkg-config"):
@@ -50,8 +48,8 @@ def boxes(*command):
 
 @pytest.mark.parametrize("scales_on", ["search", "peak"])
 def test_boxes_are_those_of_the_python_runtime(program, tmp_path, scales_on):
-    settings = dataclasses.replace(LOADED.tracker_config, scales_on=scales_on)
-    folder = exported.write(tmp_path / "model", LOADED, settings)
+    settings = dataclasses.replace(exported.shipped().tracker_config, scales_on=scales_on)
+    folder = exported.write(tmp_path / "model", exported.shipped(), settings)
     clip, box = checks.make_clip(10)
     clip = [frame[45:, 35:] for frame in clip]  # the object is cut off
     for number, frame in enumerate(clip):

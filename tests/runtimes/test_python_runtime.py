@@ -17,12 +17,10 @@ import exported
 
 from siamfc_jax.export import checks
 from siamfc_jax.media import video
-from siamfc_jax.network.saved_models import load_model
 from siamfc_jax.tracking import siamfc_onnx as runtime
 from siamfc_jax.tracking.tracker import Tracker
 
 PROGRAM = pathlib.Path(runtime.__file__)
-LOADED = load_model("siamfc-small")
 CLIP, BOX = checks.make_clip(12)
 
 
@@ -30,12 +28,12 @@ CLIP, BOX = checks.make_clip(12)
 def folder(tmp_path_factory):
     """The shipped network, exported with its settings."""
     place = tmp_path_factory.mktemp("runtime") / "search"
-    return exported.write(place, LOADED, LOADED.tracker_config)
+    return exported.write(place, exported.shipped(), exported.shipped().tracker_config)
 
 
 def compare(folder, settings, clip, box):
     """Follows a clip with both; returns the largest differences of boxes and confidences."""
-    ours, live = runtime.Tracker(folder), Tracker(LOADED, settings)
+    ours, live = runtime.Tracker(folder), Tracker(exported.shipped(), settings)
     ours.init(clip[0], box)
     live.init(clip[0], box)
     of_boxes, of_confidences = [], []
@@ -49,13 +47,15 @@ def compare(folder, settings, clip, box):
 
 
 def test_boxes_are_those_of_the_live_tracker(folder):
-    boxes, confidences = compare(folder, LOADED.tracker_config, CLIP, BOX)
+    boxes, confidences = compare(folder, exported.shipped().tracker_config, CLIP, BOX)
     assert boxes < 0.05 and confidences < 1e-3
 
 
 def test_scale_at_the_peak(tmp_path):
-    settings = dataclasses.replace(LOADED.tracker_config, scales_on="peak", scale_rate=0.9)
-    place = exported.write(tmp_path / "peak", LOADED, settings)
+    settings = dataclasses.replace(
+        exported.shipped().tracker_config, scales_on="peak", scale_rate=0.9
+    )
+    place = exported.write(tmp_path / "peak", exported.shipped(), settings)
     # Cut off on the left and above, so that the colour outside the frame counts.
     clip = [frame[45:, 35:] for frame in CLIP]
     boxes, confidences = compare(place, settings, clip, BOX - [35, 45, 0, 0])
@@ -65,12 +65,12 @@ def test_scale_at_the_peak(tmp_path):
 def test_an_object_that_goes_is_lost(folder):
     """As the live tracker says it, at the same frame; `compare` looks at each."""
     gone = np.random.default_rng(0).integers(100, 140, CLIP[0].shape, np.uint8)
-    compare(folder, LOADED.tracker_config, [*CLIP[:3], *[gone] * 4], BOX)
+    compare(folder, exported.shipped().tracker_config, [*CLIP[:3], *[gone] * 4], BOX)
     tracker = runtime.Tracker(folder)
     tracker.init(CLIP[0], BOX)
     for frame in [gone] * 4:
         tracker.update(frame)
-    assert tracker.lost and tracker.confidence < LOADED.tracker_config.lost_below
+    assert tracker.lost and tracker.confidence < exported.shipped().tracker_config.lost_below
 
 
 def run(*words):

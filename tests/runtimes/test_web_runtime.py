@@ -19,12 +19,10 @@ import exported
 
 from siamfc_jax.export import checks
 from siamfc_jax.media import video
-from siamfc_jax.network.saved_models import load_model
 from siamfc_jax.tracking import siamfc_onnx
 
 RUNTIMES = pathlib.Path(__file__).parents[2] / "runtimes"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-LOADED = load_model("siamfc-small")
 FPS = 10
 CLIP, BOX = checks.make_clip(16)
 HEIGHT, WIDTH, _ = CLIP[0].shape
@@ -61,7 +59,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 def folder(tmp_path_factory):
     """An exported model and a clip."""
     root = tmp_path_factory.mktemp("web")
-    exported.write(root / "model", LOADED, LOADED.tracker_config)
+    exported.write(root / "model", exported.shipped(), exported.shipped().tracker_config)
     with video.video_writer(root / "clip.mp4", CLIP[0].shape, fps=FPS) as write:
         for frame in CLIP:
             write(frame)

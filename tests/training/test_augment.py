@@ -10,14 +10,18 @@ import pytest
 from siamfc_jax.config import TrainConfig
 from siamfc_jax.training import augment
 
-KEYS = jax.random.split(jax.random.key(0), 4)
+
+@functools.cache
+def four_keys():
+    return jax.random.split(jax.random.key(0), 4)
 
 
 random_crops = jax.jit(augment.random_crops, static_argnames="config")
 
 
-def crops(exemplar, search, keys=KEYS, **settings):
+def crops(exemplar, search, keys=None, **settings):
     """Returns the Pairs of len(keys) times the same two patches; all that is not named is off."""
+    keys = four_keys() if keys is None else keys
     config = TrainConfig(**{"max_shift": 0.0, "max_stretch": 0.0, "color_jitter": 0.0, **settings})
     pair = (np.repeat(patch[None], len(keys), 0) for patch in (exemplar, search))
     return random_crops(keys, *pair, config=config)
@@ -150,7 +154,7 @@ def test_everything_at_once_stays_an_image(shade):
 
 def test_a_pair_is_the_same_in_any_batch():
     together = crops(noise(0), noise(1), **EVERYTHING)
-    elsewhere = crops(noise(0), noise(1), KEYS[np.array([2, 0, 0, 0])], **EVERYTHING)
+    elsewhere = crops(noise(0), noise(1), four_keys()[np.array([2, 0, 0, 0])], **EVERYTHING)
     for one, other in zip(together, elsewhere, strict=True):
         np.testing.assert_allclose(other[0], one[2], atol=2e-3)
     assert np.abs(together.search[0] - together.search[1]).max() > 1

@@ -1,6 +1,7 @@
 """Checkpoints of a run: what older versions wrote, what belongs together, which one is a model."""
 
 import dataclasses
+import functools
 import shutil
 from typing import NamedTuple
 
@@ -52,8 +53,13 @@ def write(workdir, state, settings):
         checkpoints.finish(manager)
 
 
+@functools.cache
+def shapes_of(config):
+    return jax.eval_shape(lambda: loop._to_save(make_state(config)))
+
+
 def read(workdir, config, settings):
-    shapes = jax.eval_shape(lambda: loop._to_save(make_state(config)))
+    shapes = shapes_of(config)
     with checkpoints.open_manager(workdir, keep=1, errors={}) as manager:
         return checkpoints.restore(manager, shapes, settings, defaults=loop._DEFAULTS)
 

@@ -33,14 +33,15 @@ def test_rates_of_the_parameters():
     params = jax.tree.map(jnp.asarray, tiny_networks.variables()["params"])
     optimizer = sgd.make_optimizer(config)
     ones = jax.tree.map(jnp.ones_like, params)
-    updates, state = optimizer.update(ones, optimizer.init(params), params)
+    update = jax.jit(optimizer.update)
+    updates, state = update(ones, optimizer.init(params), params)
     kernel = params["conv2"]["kernel"]
     np.testing.assert_allclose(updates["conv2"]["kernel"], -0.1 * (1 + 0.01 * kernel), rtol=1e-6)
     rates = {("conv5", "bias"): 2, ("bn3", "scale"): 2, ("bn3", "bias"): 1}
     rates |= {("adjust", "bias"): 1, ("adjust", "gain"): 0}
     for (layer, name), rate in rates.items():
         np.testing.assert_allclose(updates[layer][name], -0.1 * rate, rtol=1e-6)
-    again, _ = optimizer.update(ones, state, params)
+    again, _ = update(ones, state, params)
     np.testing.assert_allclose(again["bn3"]["bias"], -0.1 * 1.9, rtol=1e-6)
 
 
@@ -62,9 +63,7 @@ def test_two_devices_equal_one():
     tiny, wider = (ModelConfig(width=width, first_kernel=7) for width in (0.01, 0.02))
     create = functools.partial(sgd.create_state, optimizer=optimizer, config=config)
     state = jax.jit(create)(tiny_networks.variables(tiny))
-    teacher = model.fold_batch_norm(
-        jax.tree.map(jnp.asarray, tiny_networks.variables(wider, seed=1))
-    )
+    teacher = jax.jit(model.fold_batch_norm)(tiny_networks.variables(wider, seed=1))
     step = functools.partial(sgd.train_step, config=config, optimizer=optimizer)
     batch = make_batch(4)
     joined, joined_metrics = jax.jit(step)(state, (teacher,), batch)
@@ -148,10 +147,8 @@ def test_teachers_are_averaged_at_the_scale_of_the_first():
     rng = np.random.default_rng(4)
     z, x = (rng.uniform(0, 255, (3, side, side, 3)).astype(np.float32) for side in (127, 239))
     crops = Pairs(z, x, np.zeros((3, 2), np.float32))
-    first, second = (
-        model.fold_batch_norm(jax.tree.map(jnp.asarray, tiny_networks.variables(seed=seed)))
-        for seed in (1, 2)
-    )
+    fold = jax.jit(model.fold_batch_norm)
+    first, second = (fold(tiny_networks.variables(seed=seed)) for seed in (1, 2))
     louder = jax.tree.map(jnp.copy, second)
     louder["params"]["adjust"] = {
         "gain": 7 * second["params"]["adjust"]["gain"], "bias": jnp.float32(5),

@@ -34,47 +34,35 @@ def main(monkeypatch):
     return train.main
 
 
+# With a schedule and a mean of the weights, both of which a run must go on with.
+SCHEDULE = ["--cosine", "--warmup-steps", "2", "--ema-decay", ".9"]
+
+
 @pytest.fixture(scope="module")
 def reference(training):
     """Returns the variables of a run that nothing disturbed."""
-    out, _ = training.run("reference")
+    out, _ = training.run("reference", *SCHEDULE)
     assert "loader alone" in out and "step alone" in out
+    rates = [r["learning_rate"] for r in run_folders.read_metrics(training.root / "reference")]
+    assert rates[-1] == pytest.approx(1e-5, rel=1e-3)
     return training.variables("reference")
 
 
 def test_killed_and_stopped_run_ends_as_one_never_stopped(training, reference):
+    """Whatever of it reads the patches once, or makes several steps a call."""
     # Just before the second checkpoint becomes valid by being renamed.
-    training.run("a", interrupt=("9", "os.rename", "4"), code=-signal.SIGKILL)
-    _, err = training.run("a", interrupt=("15", "os.rename", "2"), code=143)
-    assert "the same command goes on from there\n" in err
-    out, _ = training.run("a", "--resident")
-    assert "27 patches" in out and "loader alone" in out
+    training.run("a", *SCHEDULE, interrupt=("9", "os.rename", "4"), code=-signal.SIGKILL)
+    # Stopped after the save that follows the first call of 3 steps.
+    words = [*SCHEDULE, "--resident", "--steps-per-call", "3"]
+    out, err = training.run("a", *words, interrupt=("15", "os.rename", "6"), code=143)
+    assert out.startswith("27 patches, 0.0 GB, read once, in ")
+    stop = re.search(r"saved at step (\d+); the same command goes on from there\n", err)
+    assert 7 <= int(stop[1]) < STEPS
+    out, _ = training.run("a", *SCHEDULE)
+    assert "epoch 3/3: loss " in out and f"--weights {training.root / 'a'}\n" in out
     assert_same(training.variables("a"), reference)
     steps = list(training.losses("a"))
-    assert steps == sorted(set(steps)) and steps[-1] == 12
-
-
-def test_patches_on_the_device_change_nothing(training, reference):
-    """Stopped with them and gone on without."""
-    out, _ = training.run("held", "--resident", interrupt=("15", "os.rename", "4"), code=143)
-    assert out.startswith("27 patches, 0.0 GB, read once, in ")
-    training.run("held")
-    assert_same(training.variables("held"), reference)
-
-
-def test_mean_schedule_and_several_steps_a_call_go_on_exactly(training):
-    """Calls of 3 steps, stopped, then single ones: the same as without a stop."""
-    flags = ["--cosine", "--warmup-steps", "2", "--ema-decay", ".9"]
-    training.run("steady", *flags)
-    _, err = training.run(
-        "called", *flags, "--steps-per-call", "3", interrupt=("15", "os.rename", "4"), code=143
-    )
-    assert "the same command goes on from there\n" in err
-    out, _ = training.run("called", *flags)
-    assert "epoch 3/3: loss " in out and f"--weights {training.root / 'called'}\n" in out
-    assert_same(training.variables("called"), training.variables("steady"))
-    rates = [r["learning_rate"] for r in run_folders.read_metrics(training.root / "steady")]
-    assert rates[-1] == pytest.approx(1e-5, rel=1e-3)
+    assert steps == sorted(set(steps)) and steps[-1] == STEPS
 
 
 def test_weights_to_start_from_bring_their_network_and_tracker(training):
@@ -82,7 +70,9 @@ def test_weights_to_start_from_bring_their_network_and_tracker(training):
     tracker = TrackerConfig(scale_rate=0.3, confidence_bias=-2.0)
     model = Model(tiny_networks.variables(config), config, tracker)
     saved_models.save_model(training.root / "odd", model)
-    out, _ = training.run("tuned", "--init-from", training.root / "odd", network=())
+    flags = ["--init-from", training.root / "odd", "--resident"]
+    out, _ = training.run("tuned", *flags, network=())
+    assert "27 patches, " in out and "loader alone" in out
     assert "starts from a network of ModelConfig(" in out and "(2, 2, 4, 4, 2)" in out
     assert "tracker: scale_rate 0.3, confidence_bias -2.0\n" in out
     assert out.splitlines()[-2:] == [
@@ -129,7 +119,7 @@ def test_one_checkpoint_of_a_run_is_a_model(training, reference):
 
 def test_finished_run_has_nothing_left_to_do(training, reference, main, capsys):
     flags = ["--data", f"{training.root}/tracks", "--workdir", f"{training.root}/reference"]
-    flags += [*map(str, training.batch), *NETWORK, *FLAGS]
+    flags += [*map(str, training.batch), *NETWORK, *FLAGS, *SCHEDULE]
     assert main(flags) == 0
     assert "nothing left to do" in capsys.readouterr().out
     for changed, text in [
