@@ -275,7 +275,8 @@ def test_boxes_follow_the_camera(server, browser, size):
     tab.mouse.up()
     tab.locator("#liveobjects .state", has_text="%").wait_for()
 
-    patches, boxes = (places[..., :2] + places[..., 2:] / 2 for places in watch(6).swapaxes(0, 1))
+    wait_until(lambda: np.ptp(watch(0.3)[:, 0, 0]) > 2)
+    patches, boxes = (places[..., :2] + places[..., 2:] / 2 for places in watch(2).swapaxes(0, 1))
     offs = np.linalg.norm(patches - boxes, axis=1)
     assert np.ptp(patches, axis=0).max() > 50  # it does move
     assert np.median(offs) < 4
