@@ -49,7 +49,7 @@ def reference(training):
 
 
 def test_killed_and_stopped_run_ends_as_one_never_stopped(training, reference):
-    """Whatever of it reads the patches once, or makes several steps a call."""
+    """Also where a part of it holds the patches in memory and makes several steps a call."""
     # Just before the second checkpoint becomes valid by being renamed.
     training.run("a", *SCHEDULE, interrupt=("9", "os.rename", "4"), code=-signal.SIGKILL)
     # Stopped after the save that follows the first call of 3 steps.
