@@ -102,6 +102,7 @@ def run(args) -> None:
     gain = found.gain
     print(
         f"{output}: {found.score:.4f} with {chosen}\n"
-        f"{gain.mean:+.4f} over the settings that the search began with ({gain.low:+.4f} to "
-        f"{gain.high:+.4f} for 95 of 100 draws of the {gain.sequences} sequences, which also chose)"
+        f"{gain.mean:+.4f} a sequence over the settings that the search began with "
+        f"({gain.low:+.4f} to {gain.high:+.4f} for 95 of 100 draws of the {gain.sequences} "
+        "sequences, which also chose)"
     )

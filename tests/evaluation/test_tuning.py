@@ -93,7 +93,10 @@ def test_command_saves_the_settings_with_the_model(data, weights, tmp_path, caps
     printed = capsys.readouterr().out
     assert f"{output}: {best['score']:.4f} with window_influence" in printed
     gain = best["score"] - trials[0]["score"]
-    assert f"{gain:+.4f} over the settings that the search began with ({gain:+.4f} to" in printed
+    assert (
+        f"{gain:+.4f} a sequence over the settings that the search began with ({gain:+.4f} to"
+        in printed
+    )
 
 
 def test_folders_are_one_set(data, tmp_path, weights, capsys):
