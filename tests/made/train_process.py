@@ -13,28 +13,31 @@ from siamfc_jax.network import run_folders, saved_models
 ROOT = pathlib.Path(__file__).parents[2]
 # The smallest network: 2, 2, 4, 4 and 2 channels. What is not optimised computes slowly.
 NETWORK = ["--width", ".01", "--first-kernel", "7"]
-# Each epoch has 4 steps; a checkpoint after every second one.
-FLAGS = ["--epochs", "3", "--save-every", "2", "--keep", "2"]
-STEPS = 12
+EPOCH = 4  # steps
 NEVER = ("9", "any", "0")
 
 
 class Training:
-    """A folder with a training set and the workdirs of runs on it."""
+    """A folder with a training set and the workdirs of runs on it.
 
-    def __init__(self, root, *, batch_size=2):
+    `cache` is where its processes keep what they have compiled.
+    """
+
+    def __init__(self, root, *, batch_size, epochs, cache):
         self.root = root
-        self.batch = ["--batch-size", batch_size, "--pairs-per-epoch", 4 * batch_size]
+        self.steps = EPOCH * epochs
+        batch = ["--batch-size", batch_size, "--pairs-per-epoch", EPOCH * batch_size]
+        self.flags = [*batch, "--epochs", epochs, "--save-every", "2", "--keep", "2"]
         tiny_tracks.write(root / "tracks")
-        self.env = os.environ | {
-            "JAX_PLATFORMS": "cpu",
-            "JAX_COMPILATION_CACHE_DIR": str(root / "cache"),
-        }
+        self.env = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(cache)}
+
+    def words(self, workdir, *flags, network=NETWORK):
+        """Returns what train.py is to be called with; a checkpoint follows every second step."""
+        places = ["--workdir", self.root / workdir, "--data", self.root / "tracks"]
+        return [str(word) for word in [*places, *network, *self.flags, *flags]]
 
     def start(self, workdir, *flags, interrupt=NEVER, devices=1, prefix=(), network=NETWORK):
         """Starts train.py; `interrupt` as interrupted_train.py takes it, `prefix` runs it all."""
-        flags = [*network, *self.batch, *FLAGS, *flags]
-        flags = ["--workdir", self.root / workdir, "--data", self.root / "tracks", *flags]
         xla = os.environ["XLA_FLAGS"] + f" --xla_force_host_platform_device_count={devices}"
         return subprocess.Popen(
             [
@@ -42,7 +45,7 @@ class Training:
                 sys.executable,
                 "tests/made/interrupted_train.py",
                 *interrupt,
-                *map(str, flags),
+                *self.words(workdir, *flags, network=network),
             ],
             cwd=ROOT,
             env=self.env | {"XLA_FLAGS": xla},
@@ -61,7 +64,7 @@ class Training:
     def variables(self, workdir):
         """Returns the variables of a run that is done."""
         steps = (self.root / workdir / "checkpoints").iterdir()
-        assert max(int(path.name) for path in steps) == STEPS
+        assert max(int(path.name) for path in steps) == self.steps
         return saved_models.load_model(self.root / workdir).variables
 
     def losses(self, workdir):

@@ -1,5 +1,7 @@
 """Runs train.py as people do: killed, stopped, resumed, and with everything wrong."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 import tiny_networks
 import tiny_tracks
-from train_process import FLAGS, NETWORK, STEPS, Training, assert_same
+from train_process import Training, assert_same
 
 import train
 from siamfc_jax.commands.train import next_lines
@@ -24,14 +26,25 @@ from siamfc_jax.training import loop, sgd
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory):
-    return Training(tmp_path_factory.mktemp("train"))
+    """On two devices, with the programs that other tests have compiled."""
+    cache = os.environ["JAX_COMPILATION_CACHE_DIR"]
+    return Training(tmp_path_factory.mktemp("train"), batch_size=2, epochs=2, cache=cache)
+
+
+@contextlib.contextmanager
+def inside():
+    """Gives train.main without the search for a cluster, which must come before all of JAX."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sgd, "connect", lambda *_: None)
+        patch.setattr(loop, "MEASURED_STEPS", 2)  # at the end, of speeds that no test asks for
+        yield train.main
 
 
 @pytest.fixture
-def main(monkeypatch):
-    """Returns train.main without the search for a cluster, which must come before all of JAX."""
-    monkeypatch.setattr(sgd, "connect", lambda *_: None)
-    return train.main
+def main():
+    """Returns train.main, to be called in this process."""
+    with inside() as main:
+        yield main
 
 
 # With a schedule and a mean of the weights, both of which a run must go on with.
@@ -41,37 +54,42 @@ SCHEDULE = ["--cosine", "--warmup-steps", "2", "--ema-decay", ".9"]
 @pytest.fixture(scope="module")
 def reference(training):
     """Returns the variables of a run that nothing disturbed."""
-    out, _ = training.run("reference", *SCHEDULE)
-    assert "loader alone" in out and "step alone" in out
+    with inside() as main, contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main(training.words("reference", *SCHEDULE)) == 0
+    assert "loader alone" in out.getvalue() and "step alone" in out.getvalue()
     rates = [r["learning_rate"] for r in run_folders.read_metrics(training.root / "reference")]
     assert rates[-1] == pytest.approx(1e-5, rel=1e-3)
     return training.variables("reference")
 
 
-def test_killed_and_stopped_run_ends_as_one_never_stopped(training, reference):
+def test_killed_and_stopped_run_ends_as_one_never_stopped(training, reference, main, capsys):
     """Also where a part of it holds the patches in memory and makes several steps a call."""
     # Just before the second checkpoint becomes valid by being renamed.
-    training.run("a", *SCHEDULE, interrupt=("9", "os.rename", "4"), code=-signal.SIGKILL)
+    kill = ("9", "os.rename", "4")
+    training.run("a", *SCHEDULE, interrupt=kill, devices=2, code=-signal.SIGKILL)
     # Stopped after the save that follows the first call of 3 steps.
     words = [*SCHEDULE, "--resident", "--steps-per-call", "3"]
-    out, err = training.run("a", *words, interrupt=("15", "os.rename", "6"), code=143)
+    stop = ("15", "os.rename", "6")
+    out, err = training.run("a", *words, interrupt=stop, devices=2, code=143)
     assert out.startswith("27 patches, 0.0 GB, read once, in ")
-    stop = re.search(r"saved at step (\d+); the same command goes on from there\n", err)
-    assert 7 <= int(stop[1]) < STEPS
-    out, _ = training.run("a", *SCHEDULE)
-    assert "epoch 3/3: loss " in out and f"--weights {training.root / 'a'}\n" in out
+    stopped = re.search(r"saved at step (\d+); the same command goes on from there\n", err)
+    assert 7 <= int(stopped[1]) < training.steps
+    assert main(training.words("a", *SCHEDULE)) == 0
+    out = capsys.readouterr().out
+    assert "epoch 2/2: loss " in out and f"--weights {training.root / 'a'}\n" in out
     assert_same(training.variables("a"), reference)
     steps = list(training.losses("a"))
-    assert steps == sorted(set(steps)) and steps[-1] == STEPS
+    assert steps == sorted(set(steps)) and steps[-1] == training.steps
 
 
-def test_weights_to_start_from_bring_their_network_and_tracker(training):
+def test_weights_to_start_from_bring_their_network_and_tracker(training, main, capsys):
     config = ModelConfig(channels=(2, 2, 4, 4, 2), first_kernel=7)  # of which a step is compiled
     tracker = TrackerConfig(scale_rate=0.3, confidence_bias=-2.0)
     model = Model(tiny_networks.variables(config), config, tracker)
     saved_models.save_model(training.root / "odd", model)
     flags = ["--init-from", training.root / "odd", "--resident"]
-    out, _ = training.run("tuned", *flags, network=())
+    assert main(training.words("tuned", *flags, network=())) == 0
+    out = capsys.readouterr().out
     assert "27 patches, " in out and "loader alone" in out
     assert "starts from a network of ModelConfig(" in out and "(2, 2, 4, 4, 2)" in out
     assert "tracker: scale_rate 0.3, confidence_bias -2.0\n" in out
@@ -113,13 +131,14 @@ def test_end_of_a_fine_tuning_says_what_it_brought(tmp_path, capsys, errors, ste
 
 
 def test_one_checkpoint_of_a_run_is_a_model(training, reference):
-    loaded = saved_models.load_model(training.root / "reference" / "checkpoints" / str(STEPS))
+    loaded = saved_models.load_model(
+        training.root / "reference" / "checkpoints" / str(training.steps)
+    )
     assert_same(loaded.variables, reference)
 
 
 def test_finished_run_has_nothing_left_to_do(training, reference, main, capsys):
-    flags = ["--data", f"{training.root}/tracks", "--workdir", f"{training.root}/reference"]
-    flags += [*map(str, training.batch), *NETWORK, *FLAGS, *SCHEDULE]
+    flags = training.words("reference", *SCHEDULE)
     assert main(flags) == 0
     assert "nothing left to do" in capsys.readouterr().out
     for changed, text in [
@@ -133,13 +152,14 @@ def test_finished_run_has_nothing_left_to_do(training, reference, main, capsys):
         assert err.startswith("error: the run in ") and text in err and err.count("\n") == 1
 
 
-def test_loss_that_is_no_number_ends_the_run(training, reference):
+def test_loss_that_is_no_number_ends_the_run(training, main, capsys):
     config = ModelConfig(width=0.01, first_kernel=7)
     variables = tiny_networks.variables(config)
     variables["params"]["conv3"]["kernel"][:] = 1e38  # finite, but no sum of it is
     path = training.root / "broken"
     saved_models.save_model(path, Model(variables, config, TrackerConfig()))
-    _, err = training.run("nan", "--init-from", path, code=2)
+    assert main(training.words("nan", "--init-from", path)) == 2
+    err = capsys.readouterr().err
     line = next(line for line in err.splitlines() if line.startswith("error: "))
     assert "loss nan, gradient nan at step 1, pairs 0, 1 of tracks made_" in line
     assert "look at these, or begin anew with a lower --learning-rate" in line

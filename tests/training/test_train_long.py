@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_networks
 import tiny_tracks
-from train_process import STEPS, Training, assert_same, leaves
+from train_process import Training, assert_same, leaves
 
 from siamfc_jax.config import ModelConfig, TrackerConfig
 from siamfc_jax.network import run_folders, saved_models
@@ -22,7 +22,8 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory):
-    return Training(tmp_path_factory.mktemp("train"), batch_size=4)  # for 4 devices
+    root = tmp_path_factory.mktemp("train")
+    return Training(root, batch_size=4, epochs=3, cache=root / "cache")  # for 4 devices
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def assert_close(training, workdir, reference):
     losses, expected = training.losses(workdir), training.losses("reference")
     # One that was stopped has a record more, and means over fewer steps around it.
     assert losses.keys() >= expected.keys()
-    assert losses[STEPS] == pytest.approx(expected[STEPS], rel=1e-4)
+    assert losses[training.steps] == pytest.approx(expected[training.steps], rel=1e-4)
     if losses.keys() == expected.keys():
         np.testing.assert_allclose(list(losses.values()), list(expected.values()), rtol=1e-4)
     wanted = dict(leaves(reference))
@@ -151,7 +152,7 @@ def test_hosts_stop_together_and_go_on(training, reference):
     """SIGTERM to one of two; what they saved together goes on as one process."""
     processes = start_hosts(training, "preempted", "--save-every", "1", interrupt=NEVER_ALONE)
     finish_hosts(processes, code=143)
-    assert max(training.losses("preempted")) < STEPS
+    assert max(training.losses("preempted")) < training.steps
     training.run("preempted", devices=2)
     assert_close(training, "preempted", reference)
 
