@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import types
 import urllib.error
 import urllib.request
@@ -116,6 +117,7 @@ def finish(ask, here):
     while phase in ("waiting", "tracking"):
         _, _, news = ask("GET", f"{here}/run?since={len(rows)}")
         rows, phase = rows + news["rows"], news["phase"]
+        time.sleep(0.05)
     return phase, news["error"], rows
 
 
