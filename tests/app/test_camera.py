@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import pathlib
 import shutil
 
@@ -26,8 +27,7 @@ from siamfc_jax.app import camera, exports
 ROOT = pathlib.Path(track.__file__).parent
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 HEIGHT, WIDTH, SIDE = 240, 320, 48
-# Pictures, and how many a second: what is not optimised takes long to follow each.
-STILL, MOVING, RATE = 20, 40, 10
+STILL, MOVING, RATE = 40, 80, 20  # pictures, and how many a second
 
 
 def scene(number):
@@ -152,7 +152,12 @@ def test_what_a_camera_cannot_do(one, load, tmp_path):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """`siamfc serve` with the network that ships, at one scale, as no object changes its size."""
-    started = page_attacks.Server(ROOT, tmp_path_factory.mktemp("camera"), "--num-scales", "1")
+    with pytest.MonkeyPatch.context() as patch:
+        # It follows some hundred pictures: what is a little optimised takes less in all.
+        level = " --xla_backend_optimization_level=1"
+        patch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"] + level)
+        place = tmp_path_factory.mktemp("camera")
+        started = page_attacks.Server(ROOT, place, "--num-scales", "1")
     yield started
     started.end()
 
