@@ -149,8 +149,10 @@ def test_a_second_writer_is_refused(place, name):
 BOTH = """
 import pathlib, sys, time
 from siamfc_jax.media import outputs
-name, which, begin = sys.argv[1:]
-time.sleep(max(0, float(begin) - time.time()))
+name, which = sys.argv[1:]
+print("ready", flush=True)
+begin = float(sys.stdin.readline())
+time.sleep(max(0, begin - time.time()))
 try:
     with outputs.whole(name) as path, path.open("r+") as file:
         for _ in range(200):
@@ -165,10 +167,22 @@ except ValueError as error:
 @LOCKS
 def test_of_writers_that_begin_at_once_one_writes(place):
     for number in range(4):
-        begin = str(time.time() + 1)
         command = [sys.executable, "-c", BOTH, place / f"{number}.txt"]
-        writers = [subprocess.Popen([*command, which, begin], cwd=ROOT) for which in "abc"]
-        codes = [writer.wait() for writer in writers]
+        writers = [
+            subprocess.Popen(
+                [*command, which], cwd=ROOT, text=True, stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+            for which in "abc"
+        ]  # fmt: skip
+        assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 3
+        begin = time.time() + 0.1
+        for writer in writers:
+            writer.stdin.write(f"{begin}\n")
+            writer.stdin.flush()
+        for writer in writers:
+            writer.communicate()
+        codes = [writer.returncode for writer in writers]
         assert sorted(codes) == [0, 2, 2]
         assert (place / f"{number}.txt").read_text() == 200 * "abc"[codes.index(0)]
 
