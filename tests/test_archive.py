@@ -7,6 +7,7 @@ import pickle
 import re
 import shutil
 
+import archive_processes
 import archive_work
 import jax
 import pytest
@@ -121,7 +122,7 @@ def test_a_result_with_gaps_stays_among_the_troubles(tmp_path, capsys):
 
 def test_a_process_that_dies_costs_its_entry_alone():
     entries = ["a", "deadly", "b", "c"]
-    outcomes = [*archive.run_side_by_side(archive_work.count, entries, 1, lambda: False)]
+    outcomes = [*archive.run_side_by_side(archive_processes.count, entries, 1, lambda: False)]
     assert [outcome.entry for outcome in outcomes] == entries
     assert [outcome.code for outcome in outcomes] == [0, 2, 0, 0]
     assert outcomes[1].message == "the process ended with code 9, perhaps as memory was full"
@@ -138,13 +139,13 @@ def test_an_accelerator_is_left_to_the_processes_that_track(place, tmp_path, mon
         plan_of([*map(str, words), "--output", str(tmp_path)])
     assert told == {"jax_platforms": "cpu"}
     monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE", raising=False)
-    (outcome,) = archive.run_side_by_side(archive_work.allocation, ["a"], 1, lambda: False)
+    (outcome,) = archive.run_side_by_side(archive_processes.allocation, ["a"], 1, lambda: False)
     assert outcome.message == "false"
 
 
 def test_a_stop_is_no_failure():
     """Ctrl-C ends the processes, too; what they say of it is not an outcome."""
-    done = [*archive.run_side_by_side(archive_work.count, ["a", "deadly"], 2, lambda: True)]
+    done = [*archive.run_side_by_side(archive_processes.count, ["a", "deadly"], 2, lambda: True)]
     assert done == []
 
 
