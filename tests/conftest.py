@@ -70,6 +70,15 @@ def forms(request):
         jax.clear_caches()  # else a function would stay as another file has compiled it
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Lets `siamfc evaluate` draw nothing, for tests that look at its numbers alone."""
+    from siamfc_jax.evaluation import html_report, plots
+
+    monkeypatch.setattr(plots, "figures", lambda summaries: {})
+    monkeypatch.setattr(html_report, "build", lambda *_: "")
+
+
 def pytest_unconfigure():
     """Removes the compiled programs of this run, when all its processes have ended."""
     if "PYTEST_XDIST_WORKER" not in os.environ:

@@ -60,6 +60,7 @@ def test_writes_results_and_report(tracked):
         assert cv2.imread(str(tracked / f"{name}.png")).shape[0] > 200
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_does_not_track_again(tracked, otb, capsys):
     before = {path: path.stat().st_mtime_ns for path in tracked.glob("*.txt")}
     (tracked / "summary.json").unlink()
@@ -83,6 +84,7 @@ def test_processes_share_the_sequences_and_flags_change_the_tracker(otb, weights
     assert len(json.loads((tmp_path / "summary.json").read_text())["sequences"]) == 2
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_machines_share_the_sequences(tracked, otb, weights, tmp_path, capsys):
     command = ["--data", otb, "--weights", weights, "--output", str(tmp_path)]
     assert evaluate.main([*command, "--shard", "1/2"]) == 0
@@ -95,6 +97,7 @@ def test_machines_share_the_sequences(tracked, otb, weights, tmp_path, capsys):
     assert (tmp_path / "summary.json").is_file()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_sequences_are_tracked_together(otb, weights, tmp_path):
     command = ["--data", otb, "--weights", weights, "--protocol", "sre", "--output"]
     assert evaluate.main([*command, str(tmp_path / "each")]) == 0
@@ -127,6 +130,7 @@ def test_run_settings_of_another_form_are_named(text, tmp_path):
         execution._read_settings(path)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_refuses_to_mix_results(tracked, otb, weights, tmp_path, capsys):
     command = ["--data", otb, "--weights", weights, "--output", str(tracked)]
     assert evaluate.main([*command, "--sequences", "Deer"]) == 0  # the same run: goes on
@@ -163,6 +167,7 @@ def test_compares_trackers(tracked, otb, tmp_path, capsys):
     assert found["low"] <= apart <= found["high"]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_several_folders_are_one_set(otb, weights, tmp_path, capsys):
     write_frames(tmp_path / "more" / "Own" / "img", 20)
     (tmp_path / "more" / "Own" / "groundtruth_rect.txt").write_text(truth(20, first=1))
@@ -191,6 +196,7 @@ def test_several_folders_are_one_set(otb, weights, tmp_path, capsys):
     assert re.match("error: sequence Deer is in .* and in .*; folders", capsys.readouterr().err)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_takes_some_sequences(tracked, otb, tmp_path):
     command = ["--data", otb, "--output", str(tmp_path), "--results", str(tracked)]
     assert evaluate.main([*command, "--sequences", "Deer"]) == 0
@@ -213,6 +219,7 @@ def test_vot_protocols(weights, tmp_path):
         assert (output / "table.md").read_text().startswith("| tracker | EAO | A |")
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_packs_results_for_a_server(weights, tmp_path, capsys):
     name = "GOT-10k_Test_000001"
     write_frames(tmp_path / "got" / "test" / name, 3, digits=8)

@@ -83,6 +83,7 @@ def test_objects_are_added_while_others_are_followed(root):
     assert alone[2].boxes.shape == (4,) and np.isnan(alone[0].scores)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_evaluate_takes_an_export(root, tmp_path):
     for weights in ("export", "model"):
         words = ["--data", root / "otb", "--weights", root / weights]
@@ -96,6 +97,7 @@ def test_evaluate_takes_an_export(root, tmp_path):
     np.testing.assert_array_equal(lost, expected_lost)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_results_of_an_export_are_not_mixed_with_others(root, tmp_path, capsys):
     words = ["--data", root / "otb", "--output", tmp_path, "--weights"]
     assert shell.main(["evaluate", *words, root / "export"]) == 0
