@@ -74,7 +74,7 @@ def test_a_pair_is_two_near_frames_of_one_track():
 
 def test_tracks_are_drawn_by_weight_and_root_of_length():
     tracks = [track(1, seed=0), track(4, seed=1), track(9, seed=2), track(9, seed=3)]
-    pool = source(*tracks, weights=[2.0, 1, 1, 0])
+    pool = pairs.NumberedPairs(source(*tracks, weights=[2.0, 1, 1, 0]))
     drawn = np.bincount([int(pool[index]["track"]) for index in range(1400)], minlength=4)
     np.testing.assert_allclose(drawn, [400, 400, 600, 0], atol=70)
     assert drawn[3] == 0

@@ -52,7 +52,7 @@ def test_area_under_curve():
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
     root = tmp_path_factory.mktemp("calibration")
-    tiny_tracks.write(root / "val", tracks=3)
+    tiny_tracks.write(root / "val", tracks=2, frames=6)
     settings = TrackerConfig(num_scales=1, window_influence=0.1)
     model = Model(tiny_networks.pixels(120.0), tiny_networks.CONFIG, settings)
     save_model(root / "model", model)
