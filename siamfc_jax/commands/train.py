@@ -46,7 +46,7 @@ def add_arguments(parser, words) -> None:
     flag(
         "--init-from",
         metavar="NAME|PATH",
-        help="model to start from; a narrower network starts inside this one",
+        help="model to start from, which --width or --channels make wider or narrower",
     )
     flag(
         "--teacher", action="append", default=[], metavar="NAME|PATH",

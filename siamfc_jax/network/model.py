@@ -98,12 +98,15 @@ class Embedding(nn.Module):
                     axis_name=self.axis_name,
                     name=f"bn{layer}",
                 )(features)
-            if layer <= 2:
-                # Pooling and the rectifier commute; in this order the rectifier has a quarter of
-                # the values to work on.
-                features = max_pool(features)
-            features = nn.relu(features)
+            features = activate(features, layer)
         return features
+
+
+def activate(features: jax.Array, layer: int) -> jax.Array:
+    """Makes the inputs [B, h, w, C] of the next layer of what the normalisation of one gives."""
+    # Pooling and the rectifier commute; in this order the rectifier has a quarter of the values
+    # to work on.
+    return nn.relu(max_pool(features) if layer <= 2 else features)
 
 
 def init_variables(key: jax.Array, *, config: ModelConfig) -> dict:
@@ -189,6 +192,22 @@ def embed_train(
         variables, images, dtype=dtype, axis_name=axis_name, train=True, mutable=["batch_stats"]
     )
     return features, updates["batch_stats"]
+
+
+def layer_outputs(variables: dict, images: jax.Array) -> dict:
+    """Returns what each convolution and each normalisation gives, f32[B, h, w, C] by their names.
+
+    Args:
+      variables: as for `embed`.
+      images: f32[B, H, W, 3], RGB, 0..255.
+    """
+    _, captured = _apply(
+        variables,
+        images,
+        capture_intermediates=lambda module, _: not isinstance(module, Embedding),
+        mutable=["intermediates"],
+    )
+    return {name: calls["__call__"][0] for name, calls in captured["intermediates"].items()}
 
 
 def _check_features(exemplar, search):
@@ -288,16 +307,11 @@ def unfold_batch_norm(variables: dict, images: jax.Array) -> dict:
       `{"params", "batch_stats"}` with which `embed` gives the same features, and
       `embed_train` nearly the same.
     """
-    _, captured = _apply(
-        variables,
-        images,
-        capture_intermediates=lambda module, _: isinstance(module, nn.Conv),
-        mutable=["intermediates"],
-    )
+    outputs = layer_outputs(variables, images)
     params, batch_stats = dict(variables["params"]), {}
     for layer in range(1, 5):
-        (outputs,) = captured["intermediates"][f"conv{layer}"]["__call__"]
-        mean, variance = outputs.mean((0, 1, 2)), outputs.var((0, 1, 2))
+        features = outputs[f"conv{layer}"]
+        mean, variance = features.mean((0, 1, 2)), features.var((0, 1, 2))
         batch_stats[f"bn{layer}"] = {"mean": mean, "var": variance}
         scale = jnp.sqrt(variance + BATCH_NORM_EPSILON)
         params[f"bn{layer}"] = {"scale": scale, "bias": mean}

@@ -21,6 +21,7 @@ from siamfc_jax.config import ModelConfig, TrackerConfig, TrainConfig
 from siamfc_jax.data import pairs
 from siamfc_jax.geometry import PATCH_SIZE, TRAIN_SEARCH_SIZE
 from siamfc_jax.network import model, run_folders, saved_models
+from siamfc_jax.network.narrowing import narrow
 from siamfc_jax.network.widening import widen
 from siamfc_jax.signals import Stopped, caught_signals
 from siamfc_jax.training import checkpoints, patch_store, sgd
@@ -75,8 +76,8 @@ def fit(
       source: pairs to train on.
       validation: pairs of held-out tracks, or None. They are scored after each epoch, and
         before the first one where the run begins with `init_from`.
-      init_from: model to start from, as it is or inside a wider network; its tracker settings
-        and calibration go into the checkpoints. None for random weights.
+      init_from: model to start from, as it is, inside a wider network, or with channels left
+        out; its tracker settings and calibration go into the checkpoints. None for random weights.
       teachers: models to imitate.
       workers: processes that read pairs.
       resident: whether all patches are read once, into the memory of the devices. The result is
@@ -88,7 +89,7 @@ def fit(
 
     Raises:
       ValueError: batch and devices do not fit, the workdir cannot be written or holds a
-        run with other settings, `init_from` is a wider network, or patches do not fit.
+        run with other settings, `init_from` cannot be resized, or patches do not fit.
       FloatingPointError: the loss or its gradient became NaN or infinite.
       Stopped: a signal came.
     """
@@ -147,9 +148,9 @@ def _takeover_line(init_from, model_config):
         for name, value in tracker_config.items()
         if value != getattr(TrackerConfig(), name)
     ]
-    wider = "" if init_from.model_config == model_config else f", inside {model_config}"
+    resized = "" if init_from.model_config == model_config else f", made {model_config}"
     return (
-        f"starts from a network of {init_from.model_config}{wider}; takes over the settings and "
+        f"starts from a network of {init_from.model_config}{resized}; takes over the settings and "
         f"calibration of its tracker: {', '.join(changed) or 'the defaults'}"
     )
 
@@ -195,19 +196,32 @@ def _begin(config, model_config, optimizer, init_from=None, source=None):
         return sgd.create_state(variables, optimizer, config=config)
     variables = init_from.variables
     if "batch_stats" not in variables:
-        (batch,) = pairs.batches(source, batch_size=16, start=0, stop=1)
-        margin = (PATCH_SIZE - TRAIN_SEARCH_SIZE) // 2
-        images = batch["search"][:, margin:-margin, margin:-margin].astype(np.float32)
-        variables = jax.jit(model.unfold_batch_norm)(variables, images)
+        variables = jax.jit(model.unfold_batch_norm)(variables, _images(source, 16))
     if init_from.model_config != model_config:
-        try:
-            variables = widen(variables, key=jax.random.key(config.seed), config=model_config)
-        except ValueError as error:
-            raise ValueError(
-                f"--init-from is a network of {init_from.model_config}, asked for {model_config}; "
-                f"give its --width or --channels and --first-kernel, or larger ones ({error})"
-            ) from error
+        variables = _resize(variables, init_from.model_config, model_config, config, source)
     return sgd.create_state(jax.tree.map(jnp.asarray, variables), optimizer, config=config)
+
+
+def _images(source, count):
+    """Returns f32[count, 255, 255, 3], the middles of the first search patches."""
+    (batch,) = pairs.batches(source, batch_size=count, start=0, stop=1)
+    margin = (PATCH_SIZE - TRAIN_SEARCH_SIZE) // 2
+    return batch["search"][:, margin:-margin, margin:-margin].astype(np.float32)
+
+
+def _resize(variables, old, new, config, source):
+    """Returns a network of the configuration `new` that begins as one of `old` does."""
+    counts = zip(model.channels(new), model.channels(old), strict=True)
+    try:
+        if any(count < before for count, before in counts):
+            return narrow(variables, _images(source, 64), config=new)
+        return widen(variables, key=jax.random.key(config.seed), config=new)
+    except ValueError as error:
+        raise ValueError(
+            f"--init-from is a network of {old}, asked for {new}; give its --first-kernel, and "
+            f"--width or --channels that are all as large or larger, or all as large or smaller "
+            f"({error})"
+        ) from error
 
 
 def _train(run, state):

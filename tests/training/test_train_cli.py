@@ -190,8 +190,8 @@ def test_errors(tmp_path, main, capsys):
     (tmp_path / "file").write_text("")
     (tmp_path / "empty").mkdir()
     config = ModelConfig(width=0.05)
-    narrow = Model(tiny_networks.variables(config), config, TrackerConfig())
-    saved_models.save_model(tmp_path / "narrow", narrow)
+    other = Model(tiny_networks.variables(config), config, TrackerConfig())
+    saved_models.save_model(tmp_path / "other", other)
     good = ["--workdir", f"{tmp_path}/run", "--data", f"{tmp_path}/tracks", "--width", ".04"]
     for flags, text in [
         (["--data", f"{tmp_path}/none"], "no folder .*none; expected a prepared set, or a folder"),
@@ -210,8 +210,9 @@ def test_errors(tmp_path, main, capsys):
         (["--init-from", f"{tmp_path}/none"], "no model at .*none; expected"),
         (["--teacher", f"{tmp_path}/none"], "no model at .*none; expected"),
         (
-            ["--init-from", f"{tmp_path}/narrow"],
-            r"--init-from is a network of .*width=0.05.*asked for .*width=0.04.*; give its",
+            ["--init-from", f"{tmp_path}/other", "--channels", "2,12,20,20,14"],
+            r"--init-from is a network of .*width=0.05.*asked for .*\(2, 12, 20, 20, 14\).*"
+            r"; give its --first-kernel, and .*nowhere wider",
         ),
     ]:
         args = good if flags[0] != "--data" else good[:2] + good[4:]
