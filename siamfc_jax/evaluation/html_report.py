@@ -2,7 +2,6 @@
 
 import base64
 import html
-import io
 
 import cv2
 import numpy as np
@@ -29,12 +28,13 @@ img { max-width: 100% }
 """
 
 
-def build(title: str, summaries: dict, runs: dict) -> str:
+def build(title: str, summaries: dict, pictures: dict, runs: dict) -> str:
     """Builds the page of one or several trackers.
 
     Args:
       title: of the page.
       summaries: tracker -> its summary, from a protocol's `summarize`.
+      pictures: name -> bytes, the PNG files of `plots.figures`.
       runs: sequence name -> (Result, Sequence) of the first tracker, to be shown in
         pictures; may be empty.
 
@@ -46,7 +46,7 @@ def build(title: str, summaries: dict, runs: dict) -> str:
     several = len(summaries) > 1
     above, below = all_tables[: 1 + several], all_tables[1 + several :]
     parts = [f"<h1>{html.escape(title)}</h1>", *above]
-    drawn = {name: _figure(figure) for name, figure in plots.figures(summaries).items()}
+    drawn = {name: _picture("png", picture) for name, picture in pictures.items()}
     bars = drawn.pop("attributes", None)
     parts.append(f"<div class=pair>{''.join(drawn.values())}</div>")
     first, summary = next(iter(summaries.items()))
@@ -63,7 +63,8 @@ def build(title: str, summaries: dict, runs: dict) -> str:
             score = summary["sequences"][name]["success_auc"]
             parts.append(f"<h3>{html.escape(name)}: AUC {score:.3f}</h3>")
             parts.append(_picture("jpeg", _jpeg(thumbnails(result, sequence))))
-            parts.append(_figure(plots.sequence_plot(result, sequence)))
+            plot = plots.png(plots.sequence_plot(result, sequence))
+            parts.append(_picture("png", plot))
     parts += ["<h2>Tables</h2>", *below]
     head = f"<meta charset=utf-8><title>{html.escape(title)}</title><style>{_STYLE}</style>"
     return f"<!doctype html><html lang=en>{head}<body>" + "\n".join(parts) + "</body></html>\n"
@@ -101,12 +102,6 @@ def thumbnails(result: Result, sequence: Sequence) -> np.ndarray:
 
 def _jpeg(image):
     return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-
-
-def _figure(figure):
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return _picture("png", buffer.getvalue())
 
 
 def _picture(kind, data):

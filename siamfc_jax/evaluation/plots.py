@@ -4,6 +4,8 @@ Every function returns a matplotlib Figure; a tracker has the same colour in all
 of them when they are given the same trackers in the same order.
 """
 
+import io
+
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
@@ -33,6 +35,13 @@ def figures(summaries: dict) -> dict[str, Figure]:
     if next(iter(summaries.values()))["attributes"]:
         drawn["attributes"] = attribute_bars(summaries)
     return drawn
+
+
+def png(figure: Figure) -> bytes:
+    """Returns a drawing as a PNG file."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
+    return picture.getvalue()
 
 
 def success_plot(summaries: dict) -> Figure:

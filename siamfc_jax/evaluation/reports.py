@@ -1,6 +1,5 @@
 """Reports on result files: numbers, tables, plots and a page, of one tracker or several."""
 
-import io
 import json
 import pathlib
 
@@ -83,12 +82,11 @@ def write_report(plan: Plan, summaries: dict, shown: dict) -> str:
         _write_json(plan.output / "comparisons.json", rows)
     text = "\n".join(tables.tables(summaries))
     write_whole(plan.output / "table.md", text)
-    for figure_name, figure in plots.figures(summaries).items():
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=150)
-        write_whole(plan.output / f"{figure_name}.png", picture.getvalue())
+    pictures = {kind: plots.png(figure) for kind, figure in plots.figures(summaries).items()}
+    for figure_name, picture in pictures.items():
+        write_whole(plan.output / f"{figure_name}.png", picture)
     title = f"{name if alone else f'{len(summaries)} trackers'} on {plan.name}"
-    write_whole(plan.output / "report.html", html_report.build(title, summaries, shown))
+    write_whole(plan.output / "report.html", html_report.build(title, summaries, pictures, shown))
     return text
 
 

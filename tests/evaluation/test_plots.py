@@ -81,7 +81,8 @@ def test_sequence_plot_has_a_bar_where_the_tracker_says_lost():
 
 def test_page_needs_nothing_beside_it(summaries):
     runs = {"a": make_run(), "b<": make_run()}
-    text = html_report.build("A & B", summaries, runs)
+    pictures = {name: plots.png(figure) for name, figure in plots.figures(summaries).items()}
+    text = html_report.build("A & B", summaries, pictures, runs)
     assert text.startswith("<!doctype html>")
     assert "<h1>A &amp; B</h1>" in text
     assert "<h3>b&lt;: AUC 0.464</h3>" in text
@@ -95,7 +96,7 @@ def test_page_needs_nothing_beside_it(summaries):
 def test_page_shows_the_best_and_the_worst():
     runs = {f"s{number}": make_run(BOXES[: 1 + number % 4]) for number in range(9)}
     found = {"still": measures.summarize({name: [run] for name, run in runs.items()})}
-    shown = re.findall("<h3>(s.): AUC ([.0-9]+)", html_report.build("x", found, runs))
+    shown = re.findall("<h3>(s.): AUC ([.0-9]+)", html_report.build("x", found, {}, runs))
     values = sorted(found["still"]["sequences"][name]["success_auc"] for name in runs)
     assert [float(auc) for _, auc in shown] == pytest.approx(
         values[:-4:-1] + values[2::-1], abs=6e-4
