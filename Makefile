@@ -11,7 +11,7 @@ JAX := $(shell if nvidia-smi >/dev/null 2>&1; then echo 'jax[cuda]'; \
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help web demo page test test-long stress env lint types format clean contrib test-kits \
-	test-lowest test-newest test-ray test-beam speed-compare retrain-small retrain
+	test-lowest test-newest test-ray test-beam speed-compare retrain-small retrain-nano retrain
 .DELETE_ON_ERROR:
 
 help: ## say what `make` can do
@@ -136,6 +136,14 @@ retrain-small: $(VENV)/.env ## siamfc-small from random numbers, from $(TRACKS),
 		--ema-decay .999
 	$(BIN)/siamfc convert runs/long/checkpoints/12500 models/long --scales-on peak
 	$(BIN)/siamfc calibrate --weights models/long --data $(TRACKS) --output models/siamfc-small
+
+retrain-nano: $(VENV)/.env ## siamfc-nano from siamfc-small, from $(TRACKS); some 8 minutes
+	$(TRAIN) --workdir runs/nano --init-from siamfc-small --channels 12,32,48,48,64 \
+		--teacher siamfc-small --distillation 3 --epochs 3 --pairs-per-epoch 8000 \
+		--batch-size 16 --learning-rate 3e-3 --final-learning-rate 1e-5 --cosine \
+		--warmup-steps 100 --ema-decay .998
+	$(BIN)/siamfc convert runs/nano/checkpoints/1500 models/nano --scales-on peak
+	$(BIN)/siamfc calibrate --weights models/nano --data $(TRACKS) --output models/siamfc-nano
 
 retrain: $(VENV)/.env ## siamfc, which begins inside the first stages of retrain-small; docs/models.md has the times
 	$(TRAIN) --workdir runs/full --init-from models/first --width 1 --first-kernel 11 \

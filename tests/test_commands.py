@@ -44,8 +44,8 @@ WRONG = {
     "convert": (["net.pth"], "the following arguments are required: OUTPUT_DIR; see siamfc conv"),
     "models": (["small"], "unrecognized arguments: small; see siamfc models --help"),
     "contact-sheet": (["--data", "d", "--output", "s.gif"], "must end in .png or .jpg, got s.gif"),
-    "trax": (["--weights", "nowhere"], "no model at nowhere; expected one of siamfc, siamfc-small"),
-    "export": (["nowhere", "out"], "no model at nowhere; expected one of siamfc, siamfc-small"),
+    "trax": (["--weights", "nowhere"], "no model at nowhere; expected one of siamfc, siamfc-nano"),
+    "export": (["nowhere", "out"], "no model at nowhere; expected one of siamfc, siamfc-nano"),
 }
 
 

@@ -124,7 +124,7 @@ def finish(ask, here):
 def test_track_and_fetch(ask, folder):
     _, _, clip = ask("PUT", "/clips/sample")
     assert (clip["width"], clip["height"], clip["count"], clip["fps"]) == (80, 60, 20, 10)
-    assert clip["models"][1:] == ["siamfc", "siamfc-small"]
+    assert clip["models"][1:] == ["siamfc", "siamfc-nano", "siamfc-small"]
     here = f"/clips/{clip['id']}"
     for number in (0, 19, 7):
         assert ask("GET", f"{here}/frames/{number}")[2].startswith(b"\xff\xd8")
