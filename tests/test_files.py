@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
+import at_once
 import pytest
 
 from siamfc_jax.files import locked, standing, whole_folder, write_whole
@@ -177,20 +177,7 @@ def test_who_writes_all_and_who_writes_a_share_exclude_each_other(tmp_path, firs
 
 
 def test_shares_that_begin_at_once_do_not_hinder_each_other(tmp_path):
-    code = "import sys, time\nfrom siamfc_jax.files import locked\n"
-    code += "print('ready', flush=True)\nbegin = float(sys.stdin.readline())\n"
-    code += "time.sleep(max(0, begin - time.time()))\n"
-    code += "with locked(sys.argv[1], share=sys.argv[2]):\n    time.sleep(0.1)"
-    command, pipe = [sys.executable, "-c", code, tmp_path], subprocess.PIPE
-    shares = [
-        subprocess.Popen([*command, f"{share}/6"], text=True, stdin=pipe, stdout=pipe)
-        for share in range(6)
-    ]
-    assert [process.stdout.readline() for process in shares] == ["ready\n"] * 6
-    begin = time.time() + 0.1
-    for process in shares:
-        process.stdin.write(f"{begin}\n")
-        process.stdin.flush()
-    for process in shares:
-        process.communicate()
-    assert [process.returncode for process in shares] == [0] * 6
+    code = "with locked(sys.argv[1], share=sys.argv[2]):\n    time.sleep(0.1)"
+    calls = [[tmp_path, f"{share}/6"] for share in range(6)]
+    codes = at_once.run_at_once("from siamfc_jax.files import locked", code, calls)
+    assert codes == [0] * 6

@@ -72,6 +72,9 @@ def save_model(path: str | pathlib.Path, model: Model) -> None:
             # Orbax wraps the error of the system several times; the message is its last part.
             reason = str(error).splitlines()[0].rpartition(": ")[2]
             raise ValueError(f"cannot save to {path}: {reason}; is the disk full?") from error
+        # Orbax notes the place it wrote to, which is nobody's business where a model is shared.
+        for note in folder.glob("variables/commit_success.txt"):
+            note.write_text("Checkpoint commit was successful\n", encoding="utf-8")
         files.write_whole(folder / "config.json", json.dumps(content, indent=2) + "\n")
 
 

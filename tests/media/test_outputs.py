@@ -6,8 +6,8 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
+import at_once
 import pytest
 
 from siamfc_jax.media import outputs
@@ -146,17 +146,11 @@ def test_a_second_writer_is_refused(place, name):
     assert (place / name).read_bytes() == b"second"
 
 
-BOTH = """
-import pathlib, sys, time
-from siamfc_jax.media import outputs
-name, which = sys.argv[1:]
-print("ready", flush=True)
-begin = float(sys.stdin.readline())
-time.sleep(max(0, begin - time.time()))
+WRITE = """
 try:
-    with outputs.whole(name) as path, path.open("r+") as file:
+    with outputs.whole(sys.argv[1]) as path, path.open("r+") as file:
         for _ in range(200):
-            file.write(which)
+            file.write(sys.argv[2])
             file.flush()
             time.sleep(0.001)
 except ValueError as error:
@@ -167,22 +161,8 @@ except ValueError as error:
 @LOCKS
 def test_of_writers_that_begin_at_once_one_writes(place):
     for number in range(4):
-        command = [sys.executable, "-c", BOTH, place / f"{number}.txt"]
-        writers = [
-            subprocess.Popen(
-                [*command, which], cwd=ROOT, text=True, stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-            for which in "abc"
-        ]  # fmt: skip
-        assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 3
-        begin = time.time() + 0.1
-        for writer in writers:
-            writer.stdin.write(f"{begin}\n")
-            writer.stdin.flush()
-        for writer in writers:
-            writer.communicate()
-        codes = [writer.returncode for writer in writers]
+        calls = [[place / f"{number}.txt", which] for which in "abc"]
+        codes = at_once.run_at_once("from siamfc_jax.media import outputs", WRITE, calls)
         assert sorted(codes) == [0, 2, 2]
         assert (place / f"{number}.txt").read_text() == 200 * "abc"[codes.index(0)]
 

@@ -47,6 +47,13 @@ def test_a_folded_model_replaces_another_and_leaves_its_card(folder):
     assert (folder / "README.md").read_text() == "a card"
 
 
+def test_a_model_does_not_tell_where_it_was_written(folder):
+    saved_models.load_model(folder)
+    place = str(folder.parent).encode()
+    written = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(written) > 5 and not any(place in path.read_bytes() for path in written)
+
+
 @pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_save_that_is_killed_at_any_file_operation_loses_nothing(tmp_path):
