@@ -27,7 +27,7 @@ def add_arguments(parser, words) -> None:
       words: of the command.
     """
     from siamfc_jax.evaluation.benchmarks import BENCHMARKS
-    from siamfc_jax.evaluation.protocols import OPE
+    from siamfc_jax.evaluation.protocols import OPE, WITHOUT_RESTARTS
 
     one_pass = [name for name, entry in BENCHMARKS.items() if entry.protocol is OPE]
     flag = parser.add_argument
@@ -47,6 +47,11 @@ def add_arguments(parser, words) -> None:
         help=f"one of {', '.join(one_pass)} (default: %(default)s)",
     )  # fmt: skip
     flag("--sequences", nargs="+", metavar="NAME", help="only these")
+    flag(
+        "--protocol", choices=WITHOUT_RESTARTS, default="ope",
+        help="one pass, or runs from 20 frames on (tre) or from 12 shifted boxes (sre), which take "
+        "ten times as long and leave less to chance (default: ope)",
+    )  # fmt: skip
     flag("--trials", type=int, default=60, metavar="N", help="settings to try (default: 60)")
     flag("--seed", type=int, default=0, metavar="N", help="of the search (default: 0)")
     flag("--force", action="store_true", help="tune on a test set all the same")
@@ -88,15 +93,25 @@ def run(args) -> None:
     from siamfc_jax.data.sequences import select_sequences
     from siamfc_jax.evaluation import tuning
     from siamfc_jax.evaluation.benchmarks import BENCHMARKS, read_folders
+    from siamfc_jax.evaluation.protocols import WITHOUT_RESTARTS
+    from siamfc_jax.network.saved_models import checksum
 
     benchmark, output = BENCHMARKS[args.benchmark], pathlib.Path(args.output)
     with locked(output, beside=True):
         sequences = select_sequences(read_folders(benchmark, args.data), args.sequences)
         model = load_model(args.weights)
         log = output.with_name(f"{output.name}.trials.jsonl")
-        score = tuning.score_on(sequences, model, benchmark)
+        score = tuning.score_on(sequences, model, benchmark, WITHOUT_RESTARTS[args.protocol])
         base = config.from_arguments(model.tracker_config, args)
-        found = tuning.search(score, base, trials=args.trials, seed=args.seed, log=log)
+        subject = {
+            "weights": checksum(model.variables),
+            "benchmark": args.benchmark,
+            "protocol": args.protocol,
+            "sequences": [sequence.name for sequence in sequences],
+        }
+        found = tuning.search(
+            score, base, trials=args.trials, seed=args.seed, log=log, subject=subject
+        )
         save_model(output, model._replace(tracker_config=found.config))
     chosen = ", ".join(f"{name} {getattr(found.config, name)}" for name in tuning.RANGES)
     gain = found.gain

@@ -10,6 +10,7 @@ import numpy as np
 from siamfc_jax.config import TrackerConfig
 from siamfc_jax.evaluation import bootstrap, runner, tables
 from siamfc_jax.evaluation.benchmarks import Benchmark
+from siamfc_jax.evaluation.protocols import Protocol
 from siamfc_jax.tracking import tracker
 
 
@@ -37,7 +38,7 @@ RANGES = {
 STEP = 0.15  # standard deviation of a local trial, in shares of a range
 
 
-def search(score, base: TrackerConfig, *, trials: int, seed: int, log) -> Found:
+def search(score, base: TrackerConfig, *, trials: int, seed: int, log, subject: dict) -> Found:
     """Looks for the settings with the highest score.
 
     The first trial is `base`. Half of the trials are drawn evenly from RANGES, the others
@@ -50,6 +51,7 @@ def search(score, base: TrackerConfig, *, trials: int, seed: int, log) -> Found:
       trials: number of settings to try, including those in the log.
       seed: of the drawing.
       log: file of one JSON object a trial, appended to.
+      subject: what is tuned on what, as JSON has it; a log of another subject is refused.
 
     Returns:
       Found.
@@ -66,12 +68,15 @@ def search(score, base: TrackerConfig, *, trials: int, seed: int, log) -> Found:
     for index in range(trials):
         settings = _propose(done[:index], base, trials, np.random.default_rng([seed, index]))
         if index < len(done):
-            # Older versions wrote no numbers by sequence.
-            if done[index]["settings"] != settings or "sequences" not in done[index]:
+            # Older versions wrote no numbers by sequence, or no subject.
+            same = done[index].get("subject") == subject and done[index]["settings"] == settings
+            if not same or "sequences" not in done[index]:
                 raise ValueError(f"{log} is of another search; remove it, or repeat its command")
             continue
         value, by_sequence = score(dataclasses.replace(base, **settings))
-        done.append({"score": value, "settings": settings, "sequences": by_sequence})
+        done.append(
+            {"score": value, "settings": settings, "sequences": by_sequence, "subject": subject}
+        )
         with log.open("a") as file:
             file.write(json.dumps(done[-1]) + "\n")
         tried = {name: settings[name] for name in RANGES}
@@ -95,7 +100,7 @@ def _propose(done, base, trials, rng):
     return dataclasses.asdict(base) | tried
 
 
-def score_on(sequences, model, benchmark: Benchmark):
+def score_on(sequences, model, benchmark: Benchmark, protocol: Protocol):
     """Makes the function that `search` maximises.
 
     Args:
@@ -103,6 +108,7 @@ def score_on(sequences, model, benchmark: Benchmark):
       model: network and settings; the settings are what is tried.
       benchmark: of BENCHMARKS; the score is the number that ranks its tables (AO of
         GOT-10k, AUC elsewhere).
+      protocol: which runs over a sequence the number is a mean of.
 
     Returns:
       TrackerConfig -> (number, list of one number a sequence).
@@ -111,8 +117,13 @@ def score_on(sequences, model, benchmark: Benchmark):
 
     def score(settings):
         track = runner.siamfc(params, config=settings)
-        runs = {s.name: [(runner.one_pass(track, s), s)] for s in sequences}
-        summary = benchmark.protocol.summarize(runs, **benchmark.measures)
+        runs = {
+            sequence.name: [
+                (protocol.run(track, run), run.sequence) for run in protocol.list_runs(sequence)
+            ]
+            for sequence in sequences
+        }
+        summary = protocol.summarize(runs, **benchmark.measures)
         column = tables.leading_column([summary])
         return summary[column], [row[column] for row in summary["sequences"].values()]
 

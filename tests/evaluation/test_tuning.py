@@ -14,6 +14,7 @@ from siamfc_jax.evaluation import tuning
 from siamfc_jax.network.saved_models import load_model
 
 BASE = TrackerConfig(num_scales=5)
+SUBJECT = {"weights": "abc", "sequences": ["a", "b"]}
 BEST = {"window_influence": 0.3, "scale_penalty": 0.96, "scale_rate": 0.3, "scale_step": 1.06}
 
 
@@ -27,7 +28,7 @@ def score(config):
 
 
 def test_the_search_comes_closer(tmp_path):
-    found = tuning.search(score, BASE, trials=60, seed=0, log=tmp_path / "log")
+    found = tuning.search(score, BASE, trials=60, seed=0, log=tmp_path / "log", subject=SUBJECT)
     assert found.score == score(found.config)[0]
     assert found.score > 0.2 * score(BASE)[0]  # both are negative
     assert found.config.num_scales == 5
@@ -43,13 +44,13 @@ def test_the_search_comes_closer(tmp_path):
 
 
 def test_one_trial_keeps_the_settings(tmp_path):
-    found = tuning.search(score, BASE, trials=1, seed=0, log=tmp_path / "log")
+    found = tuning.search(score, BASE, trials=1, seed=0, log=tmp_path / "log", subject=SUBJECT)
     assert found.config == BASE
     assert found.gain.mean == 0
 
 
 def test_an_interrupted_search_goes_on(tmp_path):
-    whole = tuning.search(score, BASE, trials=12, seed=3, log=tmp_path / "whole")
+    whole = tuning.search(score, BASE, trials=12, seed=3, log=tmp_path / "whole", subject=SUBJECT)
     lines = (tmp_path / "whole").read_text().splitlines(keepends=True)
     (tmp_path / "half").write_text("".join(lines[:7]))
     calls = []
@@ -58,14 +59,21 @@ def test_an_interrupted_search_goes_on(tmp_path):
         calls.append(config)
         return score(config)
 
-    assert tuning.search(counting, BASE, trials=12, seed=3, log=tmp_path / "half") == whole
+    def again(*, name="half", seed=3, subject=SUBJECT):
+        log = tmp_path / name
+        return tuning.search(counting, BASE, trials=12, seed=seed, log=log, subject=subject)
+
+    assert again() == whole
     assert len(calls) == 5
     with pytest.raises(ValueError, match="half is of another search; remove it, or repeat"):
-        tuning.search(score, BASE, trials=12, seed=4, log=tmp_path / "half")
-    trial = {"score": 0.5, "settings": dataclasses.asdict(BASE)}
+        again(seed=4)
+    with pytest.raises(ValueError, match="half is of another search; remove it, or repeat"):
+        again(subject=SUBJECT | {"weights": "abd"})
+    trial = {"score": 0.5, "settings": dataclasses.asdict(BASE), "subject": SUBJECT}
     (tmp_path / "older").write_text(json.dumps(trial) + "\n")
     with pytest.raises(ValueError, match="older is of another search; remove it, or repeat"):
-        tuning.search(score, BASE, trials=1, seed=0, log=tmp_path / "older")
+        again(name="older", seed=0)
+    assert len(calls) == 5
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +105,28 @@ def test_command_saves_the_settings_with_the_model(data, weights, tmp_path, caps
         f"{gain:+.4f} a sequence over the settings that the search began with ({gain:+.4f} to"
         in printed
     )
+
+
+def test_the_protocol_decides_over_the_runs(tmp_path, weights, capsys):
+    """SRE is the mean over runs from shifted boxes; its trials are not those of one pass."""
+    root = tmp_path / "otb" / "Square"
+    write_frames(root / "img", 3, digits=4)
+    (root / "groundtruth_rect.txt").write_text(truth(3, first=1))
+    data = ["--benchmark", "otb", "--data", str(root.parent)]
+    command = ["tune", *data, "--force", "--weights", weights, "--output", str(tmp_path / "x")]
+    assert shell.main([*command, "--trials", "1", "--protocol", "sre"]) == 0
+    evaluate = ["evaluate", *data, "--weights", weights, "--output", str(tmp_path / "results")]
+    assert shell.main([*evaluate, "--protocol", "sre"]) == 0
+    trial = json.loads((tmp_path / "x.trials.jsonl").read_text())
+    summary = json.loads((tmp_path / "results" / "summary.json").read_text())
+    assert trial["score"] == pytest.approx(summary["success_auc"], abs=1e-3)
+    assert trial["subject"]["protocol"] == "sre"
+    assert shell.main([*evaluate[:-1], str(tmp_path / "one_pass")]) == 0
+    one_pass = json.loads((tmp_path / "one_pass" / "summary.json").read_text())
+    assert abs(trial["score"] - one_pass["success_auc"]) > 0.01
+    capsys.readouterr()
+    assert shell.main([*command, "--trials", "1"]) == 2
+    assert "x.trials.jsonl is of another search; remove it" in capsys.readouterr().err
 
 
 def test_folders_are_one_set(data, tmp_path, weights, capsys):
