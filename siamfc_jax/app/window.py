@@ -1,7 +1,7 @@
 """The window on the own desktop: draw boxes, watch them being tracked, change them in between.
 
-What a key or the mouse does is `react`, a pure function of the session and the event, and what
-the window shows is `compose`. `Window` is the shell that asks OpenCV for events and shows
+What a key or the mouse does is `react`, a pure function of what the window remembers and the event,
+and what the window shows is `compose`. `Window` is the shell that asks OpenCV for events and shows
 pictures; it alone needs a display.
 """
 
@@ -96,14 +96,14 @@ Event = Key | Press | Move | Release | Closed
 
 
 def react(session: Session, event: Event) -> Session:
-    """Says what the session is after an event.
+    """Says what the window remembers after an event.
 
     Args:
-      session: before it.
+      session: all that the window remembers before it.
       event: a key, the mouse, or the end of the window.
 
     Returns:
-      The session after it.
+      The same after it.
     """
     phase = session.phase
     if phase is Phase.END:
@@ -185,7 +185,7 @@ def instructions(session: Session, number: int) -> tuple[str, str]:
     """Returns the two lines beneath the frame.
 
     Args:
-      session: the session.
+      session: all that the window remembers.
       number: of the frame.
     """
     drawn, tracked = len(session.drawn), session.tracked
@@ -224,7 +224,7 @@ def compose(
 
     Args:
       frame: u8[H, W, 3] RGB.
-      session: the session.
+      session: all that the window remembers.
       number: of the frame.
       tracked: (boxes f32[N, 4], confidences f32[N], lost bool[N]) of the objects under way, or
         None.

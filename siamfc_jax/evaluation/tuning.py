@@ -68,9 +68,8 @@ def search(score, base: TrackerConfig, *, trials: int, seed: int, log, subject: 
     for index in range(trials):
         settings = _propose(done[:index], base, trials, np.random.default_rng([seed, index]))
         if index < len(done):
-            # Older versions wrote no numbers by sequence, or no subject.
-            same = done[index].get("subject") == subject and done[index]["settings"] == settings
-            if not same or "sequences" not in done[index]:
+            # Older versions wrote no subject.
+            if done[index].get("subject") != subject or done[index]["settings"] != settings:
                 raise ValueError(f"{log} is of another search; remove it, or repeat its command")
             continue
         value, by_sequence = score(dataclasses.replace(base, **settings))

@@ -69,7 +69,7 @@ def test_an_interrupted_search_goes_on(tmp_path):
         again(seed=4)
     with pytest.raises(ValueError, match="half is of another search; remove it, or repeat"):
         again(subject=SUBJECT | {"weights": "abd"})
-    trial = {"score": 0.5, "settings": dataclasses.asdict(BASE), "subject": SUBJECT}
+    trial = {"score": 0.5, "settings": dataclasses.asdict(BASE), "sequences": [0.4, 0.6]}
     (tmp_path / "older").write_text(json.dumps(trial) + "\n")
     with pytest.raises(ValueError, match="older is of another search; remove it, or repeat"):
         again(name="older", seed=0)
