@@ -52,6 +52,11 @@ def add_arguments(parser, words) -> None:
         help="one pass, or runs from 20 frames on (tre) or from 12 shifted boxes (sre), which take "
         "ten times as long and leave less to chance (default: ope)",
     )  # fmt: skip
+    flag(
+        "--every", type=int, default=1, metavar="N",
+        help="of the runs over a sequence only the first and each Nth after it, to save time "
+        "(default: %(default)s)",
+    )  # fmt: skip
     flag("--trials", type=int, default=60, metavar="N", help="settings to try (default: 60)")
     flag("--seed", type=int, default=0, metavar="N", help="of the search (default: 0)")
     flag("--force", action="store_true", help="tune on a test set all the same")
@@ -65,7 +70,7 @@ def check(args) -> None:
       args: the flags.
 
     Raises:
-      ValueError: a test set without `--force`, or no trial.
+      ValueError: a test set without `--force`, no trial or no run.
     """
     from siamfc_jax.evaluation.benchmarks import BENCHMARKS
 
@@ -76,8 +81,10 @@ def check(args) -> None:
             f"{args.benchmark} is a test set: numbers on it mean nothing once it chose the "
             f"settings; tune on {' or '.join(VALIDATION)}, or say --force"
         )
-    if args.trials < 1:
-        raise ValueError(f"--trials must be at least 1, got {args.trials}")
+    for name in ("trials", "every"):
+        value = getattr(args, name)
+        if value < 1:
+            raise ValueError(f"--{name} must be at least 1, got {value}")
 
 
 def run(args) -> None:
@@ -101,12 +108,14 @@ def run(args) -> None:
         sequences = select_sequences(read_folders(benchmark, args.data), args.sequences)
         model = load_model(args.weights)
         log = output.with_name(f"{output.name}.trials.jsonl")
-        score = tuning.score_on(sequences, model, benchmark, WITHOUT_RESTARTS[args.protocol])
+        protocol = WITHOUT_RESTARTS[args.protocol]
+        score = tuning.score_on(sequences, model, benchmark, protocol, every=args.every)
         base = config.from_arguments(model.tracker_config, args)
         subject = {
             "weights": checksum(model.variables),
             "benchmark": args.benchmark,
             "protocol": args.protocol,
+            "every": args.every,
             "sequences": [sequence.name for sequence in sequences],
         }
         found = tuning.search(

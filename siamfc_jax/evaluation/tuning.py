@@ -99,7 +99,7 @@ def _propose(done, base, trials, rng):
     return dataclasses.asdict(base) | tried
 
 
-def score_on(sequences, model, benchmark: Benchmark, protocol: Protocol):
+def score_on(sequences, model, benchmark: Benchmark, protocol: Protocol, *, every: int):
     """Makes the function that `search` maximises.
 
     Args:
@@ -108,6 +108,7 @@ def score_on(sequences, model, benchmark: Benchmark, protocol: Protocol):
       benchmark: of BENCHMARKS; the score is the number that ranks its tables (AO of
         GOT-10k, AUC elsewhere).
       protocol: which runs over a sequence the number is a mean of.
+      every: of these runs only the first and each `every`th after it.
 
     Returns:
       TrackerConfig -> (number, list of one number a sequence).
@@ -118,7 +119,8 @@ def score_on(sequences, model, benchmark: Benchmark, protocol: Protocol):
         track = runner.siamfc(params, config=settings)
         runs = {
             sequence.name: [
-                (protocol.run(track, run), run.sequence) for run in protocol.list_runs(sequence)
+                (protocol.run(track, run), run.sequence)
+                for run in protocol.list_runs(sequence)[::every]
             ]
             for sequence in sequences
         }

@@ -10,7 +10,8 @@ from square_videos import truth, write_frames
 
 from siamfc_jax.commands import shell
 from siamfc_jax.config import TrackerConfig
-from siamfc_jax.evaluation import tuning
+from siamfc_jax.evaluation import metrics, tuning
+from siamfc_jax.evaluation.benchmarks import BENCHMARKS, read_folders
 from siamfc_jax.network.saved_models import load_model
 
 BASE = TrackerConfig(num_scales=5)
@@ -129,6 +130,29 @@ def test_the_protocol_decides_over_the_runs(tmp_path, weights, capsys):
     assert "x.trials.jsonl is of another search; remove it" in capsys.readouterr().err
 
 
+def test_only_each_nth_run_counts(tmp_path, weights):
+    """With every sixth of SRE's 12 runs: the mean over the first and the seventh."""
+    root = tmp_path / "otb" / "Square"
+    write_frames(root / "img", 3, digits=4)
+    (root / "groundtruth_rect.txt").write_text(truth(3, first=1))
+    data = ["--benchmark", "otb", "--data", str(root.parent), "--weights", weights]
+    data += ["--protocol", "sre", "--output"]
+    assert shell.main(["evaluate", *data, str(tmp_path / "results")]) == 0
+    tune = ["tune", *data, str(tmp_path / "x"), "--force", "--trials", "1", "--every", "6"]
+    assert shell.main(tune) == 0
+    (sequence,) = read_folders(BENCHMARKS["otb"], [root.parent])
+    rates = []
+    for run in ("Square_01", "Square_07"):
+        (file,) = (tmp_path / "results").rglob(f"sre/{run}.txt")
+        tracked = np.loadtxt(file, delimiter=",") - [1, 1, 0, 0]
+        tracked[0] = sequence.boxes[0]  # calcSeqErrRobust.m of the kit
+        rates.append(metrics.success_curve(metrics.iou(tracked, sequence.boxes)).mean())
+    trial = json.loads((tmp_path / "x.trials.jsonl").read_text())
+    assert trial["score"] == pytest.approx(np.mean(rates), abs=1e-3)
+    assert trial["subject"]["every"] == 6
+    assert abs(rates[0] - rates[1]) > 0.01
+
+
 def test_folders_are_one_set(data, tmp_path, weights, capsys):
     command = ["--data", data, data, "--weights", weights, "--output", str(tmp_path / "x")]
     assert shell.main(["tune", *command]) == 2
@@ -143,6 +167,7 @@ def test_folders_are_one_set(data, tmp_path, weights, capsys):
         (["--benchmark", "otb100"], "error: otb100 is a test set: .*; tune on got10k-val, or say"),
         (["--benchmark", "got10k-test"], "error: the true boxes of got10k-test are not published"),
         (["--trials", "0"], "error: --trials must be at least 1, got 0"),
+        (["--every", "0"], "error: --every must be at least 1, got 0"),
         (["--sequences", "x"], "error: there is no sequence x in --data"),
         (["--weights", "missing"], "error: no model at missing"),
         (["--benchmark", "otb", "--force"], "error: no NAME/groundtruth_rect.txt below"),
