@@ -65,6 +65,7 @@ def search(score, base: TrackerConfig, *, trials: int, seed: int, log, subject: 
             done.append(json.loads(line))
         except json.JSONDecodeError:
             raise ValueError(f"{log}, line {number} is no trial; remove the line") from None
+    taken_over = len(done)
     for index in range(trials):
         settings = _propose(done[:index], base, trials, np.random.default_rng([seed, index]))
         if index < len(done):
@@ -72,6 +73,8 @@ def search(score, base: TrackerConfig, *, trials: int, seed: int, log, subject: 
             if done[index].get("subject") != subject or done[index]["settings"] != settings:
                 raise ValueError(f"{log} is of another search; remove it, or repeat its command")
             continue
+        if index == taken_over > 0:
+            print(f"{log}: goes on after {taken_over} of {trials} trials", flush=True)
         value, by_sequence = score(dataclasses.replace(base, **settings))
         done.append(
             {"score": value, "settings": settings, "sequences": by_sequence, "subject": subject}

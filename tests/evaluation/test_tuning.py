@@ -50,7 +50,7 @@ def test_one_trial_keeps_the_settings(tmp_path):
     assert found.gain.mean == 0
 
 
-def test_an_interrupted_search_goes_on(tmp_path):
+def test_an_interrupted_search_goes_on(tmp_path, capsys):
     whole = tuning.search(score, BASE, trials=12, seed=3, log=tmp_path / "whole", subject=SUBJECT)
     lines = (tmp_path / "whole").read_text().splitlines(keepends=True)
     (tmp_path / "half").write_text("".join(lines[:7]))
@@ -64,8 +64,11 @@ def test_an_interrupted_search_goes_on(tmp_path):
         log = tmp_path / name
         return tuning.search(counting, BASE, trials=12, seed=seed, log=log, subject=subject)
 
+    capsys.readouterr()
     assert again() == whole
     assert len(calls) == 5
+    begin = capsys.readouterr().out.splitlines()[0]
+    assert begin == f"{tmp_path / 'half'}: goes on after 7 of 12 trials"
     with pytest.raises(ValueError, match="half is of another search; remove it, or repeat"):
         again(seed=4)
     with pytest.raises(ValueError, match="half is of another search; remove it, or repeat"):
