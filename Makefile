@@ -114,6 +114,7 @@ $(VENV)/.long: $(VENV)/.test
 TRACKS ?= tracks
 TEACHER ?= models/siamfc-2016
 SECOND ?= models/fdsiamfc-15
+THIRD ?= models/fdsiamfc-30
 SOURCES := coco_subsets:1,helmet:.3,military:.5,drone_video:.15,gtea_gaze_plus:.5,fod_a:.7
 SOURCES := $(SOURCES),davis16_val:5,w_tracking:3,opn_demo:3,caviar:1.5,cells_hela:.3,dlc_examples:3
 TRAIN = $(BIN)/python train.py --data "$(TRACKS),$(SOURCES)" \
@@ -149,10 +150,14 @@ retrain: $(VENV)/.env ## siamfc, which begins inside the first stages of retrain
 	$(TRAIN) --workdir runs/full --init-from models/first --width 1 --first-kernel 11 \
 		$(TAUGHT) --epochs 13 \
 		--learning-rate 5e-3 --final-learning-rate 4.23e-4
-	$(BIN)/siamfc convert runs/full/checkpoints/2600 models/siamfc \
-		--scale-rate .3 --scale-penalty .985
-	$(BIN)/siamfc calibrate --weights models/siamfc --data $(TRACKS) \
-		--output models/siamfc
+	$(BIN)/siamfc convert runs/full/checkpoints/2600 models/full
+	$(TRAIN) --workdir runs/full-long --init-from models/full --teacher $(SECOND) \
+		--teacher $(THIRD) --distillation 3 --epochs 6 --pairs-per-epoch 8000 --batch-size 16 \
+		--learning-rate 5e-3 --final-learning-rate 1e-5 --cosine --warmup-steps 100 \
+		--ema-decay .999
+	$(BIN)/siamfc convert runs/full-long/checkpoints/3000 models/full-long \
+		--scales-on peak --scale-rate .4 --scale-penalty .9745
+	$(BIN)/siamfc calibrate --weights models/full-long --data $(TRACKS) --output models/siamfc
 
 # A folder for any web server: onnxruntime-web comes by npm, the model from the export.
 WEB := runtimes/web

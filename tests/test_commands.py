@@ -340,8 +340,8 @@ def test_extras_are_what_requirements_say():
     "words, rate, whose",
     [
         ([], "0.4", "those of siamfc-small."),
-        (["--weights", "siamfc"], "0.3", "those of siamfc."),
-        (["--weights=siamfc"], "0.3", "those of siamfc."),
+        (["--weights", "siamfc"], "0.4", "those of siamfc."),
+        (["--weights=siamfc"], "0.4", "those of siamfc."),
         (["--weights", "MODEL"], "0.25", "those of .*model."),
         (["--weights", "nowhere"], "0.59", "those of the model; the paper's are shown."),
     ],

@@ -31,7 +31,7 @@ class Card(NamedTuple):
 
 
 CARDS = {
-    "siamfc": Card("2,336,322", "22", ".668 / .846"),
+    "siamfc": Card("2,336,322", "31", ".667 / .874"),
     "siamfc-nano": Card("45,066", "119", ".657 / .860"),
     "siamfc-small": Card("148,050", "96", ".664 / .855"),
 }
