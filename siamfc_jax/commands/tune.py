@@ -49,8 +49,8 @@ def add_arguments(parser, words) -> None:
     flag("--sequences", nargs="+", metavar="NAME", help="only these")
     flag(
         "--protocol", choices=WITHOUT_RESTARTS, default="ope",
-        help="one pass, or runs from 20 frames on (tre) or from 12 shifted boxes (sre), which take "
-        "ten times as long and leave less to chance (default: ope)",
+        help="one pass, or runs that begin at 20 frames (tre) or with 12 shifted boxes (sre), "
+        "which take ten times as long and leave less to chance (default: ope)",
     )  # fmt: skip
     flag(
         "--every", type=int, default=1, metavar="N",
