@@ -70,7 +70,7 @@ def check(args) -> None:
       args: the flags.
 
     Raises:
-      ValueError: a test set without `--force`, no trial or no run.
+      ValueError: a test set without `--force`, no trial, or runs to leave out of one pass.
     """
     from siamfc_jax.evaluation.benchmarks import BENCHMARKS
 
@@ -85,6 +85,11 @@ def check(args) -> None:
         value = getattr(args, name)
         if value < 1:
             raise ValueError(f"--{name} must be at least 1, got {value}")
+    if args.every > 1 and args.protocol == "ope":
+        raise ValueError(
+            f"--every {args.every} leaves out runs, and ope has one a sequence; "
+            "add --protocol tre or sre"
+        )
 
 
 def run(args) -> None:

@@ -171,6 +171,7 @@ def test_folders_are_one_set(data, tmp_path, weights, capsys):
         (["--benchmark", "got10k-test"], "error: the true boxes of got10k-test are not published"),
         (["--trials", "0"], "error: --trials must be at least 1, got 0"),
         (["--every", "0"], "error: --every must be at least 1, got 0"),
+        (["--every", "2"], "error: --every 2 leaves out runs, and ope has one a sequence; add"),
         (["--sequences", "x"], "error: there is no sequence x in --data"),
         (["--weights", "missing"], "error: no model at missing"),
         (["--benchmark", "otb", "--force"], "error: no NAME/groundtruth_rect.txt below"),
