@@ -31,9 +31,9 @@ class Card(NamedTuple):
 
 
 CARDS = {
-    "siamfc": Card("2,336,322", "31", ".667 / .874"),
-    "siamfc-nano": Card("45,066", "119", ".657 / .860"),
-    "siamfc-small": Card("148,050", "96", ".664 / .855"),
+    "siamfc": Card("2,336,322", "36", ".667 / .874"),
+    "siamfc-nano": Card("45,066", "165", ".657 / .860"),
+    "siamfc-small": Card("148,050", "157", ".664 / .855"),
 }
 DATA = (
     "3,726 object tracks cut from public video and still-image sets, each under its "
