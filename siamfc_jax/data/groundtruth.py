@@ -10,6 +10,7 @@ import pathlib
 import numpy as np
 
 LARGEST = 1e7  # pixels; beyond it a number is damage, not a box
+THINNEST = 1e-6  # pixels; a polygon that is thinner is a line
 
 
 def _text(path, expected):
@@ -120,7 +121,8 @@ def upright_boxes(regions: list[np.ndarray]) -> np.ndarray:
     A polygon gives the upright box around it, shrunk to the area of the rectangle
     its first three corners span: `get_axis_aligned_BB.m` of the authors' tracker,
     as in pysot. Corners are pixels, so a side counts one more than their distance;
-    got10k places the same box half a pixel further left and up.
+    got10k places the same box half a pixel further left and up. A line, where these divide
+    by zero, gives the box around it.
 
     Args:
       regions: T regions f64[4] or f64[2 N], from `read_regions`.
@@ -137,8 +139,8 @@ def _upright(region):
     corners = region.reshape(-1, 2)  # [N, 2], x and y
     extent = corners.max(0) - corners.min(0)
     sides = np.linalg.norm(np.diff(corners[:3], axis=0), axis=1)
-    area = max(extent.prod(), np.finfo(float).tiny)
-    size = np.sqrt(sides.prod() / area) * extent + 1
+    shrink = np.sqrt(sides.prod() / extent.prod()) if extent.min() > THINNEST else 1
+    size = shrink * extent + 1
     return np.concatenate([corners.mean(0) - (size - 1) / 2, size])
 
 

@@ -70,14 +70,21 @@ def test_read_regions(tmp_path):
 def test_upright_boxes_by_hand():
     diamond = np.array([20, 15, 25, 20, 20, 25, 15, 20], float)  # centre 20, side sqrt(50)
     square = np.array([0, 0, 9, 0, 9, 9, 0, 9], float)  # pixels 0..9
-    boxes = groundtruth.upright_boxes([diamond, square, np.array([1, 2, 3, 4.0])])
+    line = np.array([0, 0, 0, 2, 0, 2, 0, 0], float)  # pixels 0..2 of a column
+    point = np.full(8, 5.0)
+    boxes = groundtruth.upright_boxes([diamond, square, np.array([1, 2, 3, 4.0]), line, point])
     side = np.sqrt(50) + 1
     np.testing.assert_allclose(
         boxes,
-        [[20.5 - side / 2, 20.5 - side / 2, side, side], [0, 0, 10, 10], [1, 2, 3, 4]],
+        [
+            [20.5 - side / 2, 20.5 - side / 2, side, side],
+            [0, 0, 10, 10],
+            [1, 2, 3, 4],
+            [0, 0, 1, 3],
+            [5, 5, 1, 1],
+        ],
         rtol=1e-6,
     )
-    assert np.isfinite(groundtruth.upright_boxes([np.zeros(8)])).all()
 
 
 def test_read_sparse(tmp_path):

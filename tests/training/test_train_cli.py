@@ -28,7 +28,7 @@ from siamfc_jax.training import loop, sgd
 def training(tmp_path_factory):
     """On two devices, with the programs that other tests have compiled."""
     cache = os.environ["JAX_COMPILATION_CACHE_DIR"]
-    return Training(tmp_path_factory.mktemp("train"), batch_size=2, epochs=2, cache=cache)
+    return Training(tmp_path_factory.mktemp("train"), batch_size=2, epochs=3, cache=cache)
 
 
 @contextlib.contextmanager
@@ -67,7 +67,7 @@ def test_killed_and_stopped_run_ends_as_one_never_stopped(training, reference, m
     # Just before the second checkpoint becomes valid by being renamed.
     kill = ("9", "os.rename", "4")
     training.run("a", *SCHEDULE, interrupt=kill, devices=2, code=-signal.SIGKILL)
-    # Stopped after the save that follows the first call of 3 steps.
+    # Stopped at the save that follows the first call of 3 steps, while the next steps run.
     words = [*SCHEDULE, "--resident", "--steps-per-call", "3"]
     stop = ("15", "os.rename", "6")
     out, err = training.run("a", *words, interrupt=stop, devices=2, code=143)
@@ -76,7 +76,7 @@ def test_killed_and_stopped_run_ends_as_one_never_stopped(training, reference, m
     assert 7 <= int(stopped[1]) < training.steps
     assert main(training.words("a", *SCHEDULE)) == 0
     out = capsys.readouterr().out
-    assert "epoch 2/2: loss " in out and f"--weights {training.root / 'a'}\n" in out
+    assert "epoch 3/3: loss " in out and f"--weights {training.root / 'a'}\n" in out
     assert_same(training.variables("a"), reference)
     steps = list(training.losses("a"))
     assert steps == sorted(set(steps)) and steps[-1] == training.steps
